@@ -1,0 +1,171 @@
+"""Pending: the small hot table of what has come in, what is going out, and what is due later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.moments import from_micros, to_micros
+from storage.sealing import Sealed
+from storage.writer import Change, Reader, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A row that waits: an event ("in", "woke") or a letter ("out"), as JSON in `payload`."""
+
+    id: int
+    kind: str
+    channel: str
+    key: str
+    lane: str
+    payload: str
+    due: datetime
+    state: str = "waiting"
+    attempts: int = 0
+    community: int | None = None
+    member: int | None = None
+
+
+INSERT = """
+    INSERT INTO pending (
+        id, kind, channel, key, lane, community_id, member_id, state, attempts, due_at,
+        created_at, payload
+    ) VALUES (
+        :id, :kind, :channel, :key, :lane, :community, :member, 'waiting', 0, :due, :at, :payload
+    ) ON CONFLICT (channel, key) DO NOTHING
+"""
+
+
+def taken_in(waiting: Waiting, *, at: datetime) -> list[Change]:
+    """The event is ours to deal with.  Misses if the channel had told us of it before."""
+    return [
+        Change(
+            """
+            INSERT INTO seen (channel, key, at) VALUES (:channel, :key, :at)
+            ON CONFLICT (channel, key) DO NOTHING
+            """,
+            {"channel": waiting.channel, "key": waiting.key, "at": to_micros(at)},
+            rows=1,
+        ),
+        put(waiting, at=at),
+    ]
+
+
+def put(waiting: Waiting, *, at: datetime) -> Change:
+    """The row waits from now on.  One with the same key that already waits stays as it is."""
+    return Change(
+        INSERT,
+        {
+            "id": waiting.id, "kind": waiting.kind, "channel": waiting.channel,
+            "key": waiting.key, "lane": waiting.lane, "community": waiting.community,
+            "member": waiting.member, "due": to_micros(waiting.due), "at": to_micros(at),
+            "payload": Sealed("pending", "payload", waiting.id, waiting.payload),
+        },
+    )  # fmt: skip
+
+
+def settled(id: int) -> Change:
+    """The row has been dealt with.  Misses if it had been already."""
+    return Change("DELETE FROM pending WHERE id = :id", {"id": id}, rows=1)
+
+
+def dropped(id: int) -> Change:
+    """The row is gone, whether or not it still was there."""
+    return Change("DELETE FROM pending WHERE id = :id", {"id": id})
+
+
+def put_off(id: int, *, until: datetime, attempts: int) -> Change:
+    """The row waits until then (aware), having been tried so often."""
+    return Change(
+        """
+        UPDATE pending SET due_at = :until, attempts = :attempts, state = 'waiting'
+        WHERE id = :id
+        """,
+        {"id": id, "until": to_micros(until), "attempts": attempts},
+    )
+
+
+def sending(id: int) -> Change:
+    """It is about to be sent and, whatever becomes of it, will not be sent again."""
+    return Change(
+        "UPDATE pending SET state = 'sending' WHERE id = :id AND state = 'waiting'",
+        {"id": id},
+        rows=1,
+    )
+
+
+def moved_out(*, channel: str, old: str, new: str) -> Change:
+    """What waits to be said in a place that has a new id waits in the new lane."""
+    return Change(
+        "UPDATE pending SET lane = :new WHERE kind = 'out' AND channel = :channel AND lane = :old",
+        {"channel": channel, "old": f"{channel}:{old}", "new": f"{channel}:{new}"},
+    )
+
+
+async def events(db: Reader) -> list[Waiting]:
+    """Every event that came in and has not been dealt with, in the order of its coming."""
+    return _all(db, await db.rows("SELECT * FROM pending WHERE kind = 'in' ORDER BY id"))
+
+
+async def due(db: Reader, kind: str, now: datetime, *, most: int = 500) -> list[Waiting]:
+    """Rows of a kind that are due at `now`, the longest due first."""
+    rows = await db.rows(
+        """
+        SELECT * FROM pending WHERE kind = :kind AND due_at <= :now AND state = 'waiting'
+        ORDER BY due_at, id LIMIT :most
+        """,
+        kind=kind,
+        now=to_micros(now),
+        most=most,
+    )
+    return _all(db, rows)
+
+
+async def in_doubt(db: Reader) -> list[Waiting]:
+    """What was about to be sent when the process ended, so that nobody knows whether it was."""
+    return _all(db, await db.rows("SELECT * FROM pending WHERE state = 'sending' ORDER BY id"))
+
+
+async def waits(db: Reader, id: int) -> bool:
+    """Whether the row is still there."""
+    return await db.value("SELECT 1 FROM pending WHERE id = :id", id=id) is not None
+
+
+async def next_due(db: Reader, kind: str) -> datetime | None:
+    """When the next row of this kind is due; None when none waits."""
+    found = await db.value(
+        "SELECT min(due_at) FROM pending WHERE kind = :kind AND state = 'waiting'", kind=kind
+    )
+    return None if found is None else from_micros(found)
+
+
+async def counts(db: Reader) -> dict[str, int]:
+    """How many rows of each kind wait."""
+    rows = await db.rows("SELECT kind, count(*) AS n FROM pending GROUP BY kind")
+    return {row["kind"]: row["n"] for row in rows}
+
+
+def forgotten_before(at: datetime) -> Change:
+    """Repeats of what a channel told us before then are no longer expected."""
+    return Change("DELETE FROM seen WHERE at < :at", {"at": to_micros(at)})
+
+
+def _all(db: Reader, rows: Sequence[Row]) -> list[Waiting]:
+    return [
+        Waiting(
+            id=row["id"],
+            kind=row["kind"],
+            channel=row["channel"],
+            key=row["key"],
+            lane=row["lane"],
+            payload=db.open("pending", "payload", row["id"], row["payload"]),
+            due=from_micros(row["due_at"]),
+            state=row["state"],
+            attempts=row["attempts"],
+            community=row["community_id"],
+            member=row["member_id"],
+        )
+        for row in rows
+    ]

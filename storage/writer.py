@@ -1,0 +1,84 @@
+"""The writer: many turns' changes in one commit, each undone alone if it rests on what is no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class Row(Protocol):
+    """One row of an answer; `row["name"]` is a column."""
+
+    def __getitem__(self, key: str, /) -> Any: ...
+
+
+Outcome = int | Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One statement, prepared once, with its values; `:name` marks a blank on every database.
+
+    rows:   how many rows it must touch; any other number is a `Miss`
+    shared: it changes what is kept in memory (communities, places, wordings), which
+            is read anew once it is committed
+    """
+
+    sql: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    rows: int | None = None
+    shared: bool = False
+
+
+class Miss(Exception):
+    """What a turn rested on is no longer so; none of its changes were kept.  Play it again."""
+
+
+class Unavailable(Exception):
+    """The database did not commit; nothing of this was kept, or it is unknown whether it was."""
+
+
+class Closed(Exception):
+    """The writer has been closed and takes no more changes."""
+
+
+class Reader(Protocol):
+    """Asks the database; each question sees all that was committed before it."""
+
+    async def rows(self, sql: str, **values: Any) -> Sequence[Row]:
+        """Every row that answers, in the order the question asks for."""
+
+    async def row(self, sql: str, **values: Any) -> Row | None:
+        """The first row that answers, or None."""
+
+    async def value(self, sql: str, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+
+    def open(self, table: str, column: str, row: int, cell: bytes | None) -> str:
+        """The text in a sealed cell."""
+
+    async def close(self) -> None:
+        """Let go of the database."""
+
+
+class Writer(Protocol):
+    """Keeps changes durably."""
+
+    async def settle(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Keep all of these changes or none; returns when they are safe on disk.
+
+        Returns, for each change, the number of rows it touched, or the rows
+        themselves where its statement says RETURNING.
+        Raises `Miss` when a change touched another number of rows than it must,
+        or broke a constraint; `Unavailable` when the database failed.
+        """
+
+    async def close(self) -> None:
+        """Finish what was given, then stop."""
+
+
+def unexpected(change: Change, outcome: Outcome) -> bool:
+    """Whether the change touched another number of rows than it rests on."""
+    touched = outcome if isinstance(outcome, int) else len(outcome)
+    return change.rows is not None and touched != change.rows
