@@ -1,0 +1,288 @@
+"""The composition root: the only place where the world is built and the parts are joined."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from bot import metrics
+from bot.channels import Channel
+from bot.clock import ShiftedClock
+from bot.config import CommunitySection, Config
+from bot.delivery import Delivery
+from bot.pipeline import Pipeline
+from bot.scheduler import Scheduler
+from bot.worker import Activity, Alarm, forever
+from handlers.roles import Role
+from handlers.router import Router, Switchboard
+from handlers.turn import Clock, World
+from knowledge.shelf import Shelf
+from knowledge.texts import Texts
+from storage import communities, database, members, pending, sole, tokens
+from storage.communities import Directory
+from storage.ids import Ids
+from storage.writer import Change
+
+log = structlog.get_logger()
+
+FIRST_COMMUNITY = "My community"
+OWNER_LINK_HOURS = 24
+STEP = timedelta(minutes=30)  # in which a moved clock passes through what falls due on the way
+
+
+class House:
+    """The whole bot, put together; `open` it, `start` it or drive it by hand, and `close` it."""
+
+    database: database.Database
+    world: World
+    pipeline: Pipeline
+    delivery: Delivery
+    scheduler: Scheduler
+
+    def __init__(
+        self,
+        config: Config,
+        routers: Iterable[Router],
+        channels: Sequence[Channel],
+        clock: Clock,
+        *,
+        seed: int | None = None,
+        alone: bool = True,
+    ) -> None:
+        """alone: refuse to open while another process runs the bot on the same database."""
+        self.config = config
+        self.clock = clock
+        self.board = Switchboard.of(routers)
+        self.channels = {channel.name: channel for channel in channels}
+        self.directory = Directory()
+        self.activity = Activity()
+        self.alarm = Alarm(clock, self.activity)
+        self._random = random.Random(seed)  # noqa: S311 - for choices, never for secrets
+        self._alone = alone
+        self._tasks: list[asyncio.Task[None]] = []
+        self._opened = AsyncExitStack()  # what is to be let go of again, the latest first
+
+    # ---------------------------------------------------------------- opening
+
+    async def open(self) -> None:
+        """Open the database, greet the platforms, and finish what an earlier process left.
+
+        Whatever fails, nothing is left open.
+        """
+        async with AsyncExitStack() as opened:
+            await self._open(opened)
+            self._opened = opened.pop_all()
+
+    async def _open(self, opened: AsyncExitStack) -> None:
+        url = self.config.storage.url
+        if self._alone:
+            hold = await sole.hold(url)
+            opened.push_async_callback(hold.release)
+        self.database = await database.opened(url, self.config.seal)
+        opened.push_async_callback(self.database.close)
+        ids = Ids(self.database.writer)
+        await ids.refill()
+        await self._settle_in(ids)
+        for name, channel in self.channels.items():
+            opened.push_async_callback(channel.close)
+            await channel.open(partial(self._intake, name))
+        self.world = self._world(ids)
+        self._join()
+        await self._announce()
+        await self.delivery.recover()
+        await self.pipeline.recover()
+
+    def start(self) -> None:
+        """Listen to every channel and to the clock, until closed."""
+        pause = asyncio.sleep
+        self._tasks = [
+            asyncio.create_task(forever("scheduler", self.scheduler.run, pause), name="scheduler"),
+            *(
+                asyncio.create_task(forever(name, channel.listen, pause), name=name)
+                for name, channel in self.channels.items()
+            ),
+        ]
+
+    async def close(self) -> None:
+        """Listen no more, finish what is being done, leave the rest written down, let go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        seconds = self.config.bot.drain_seconds
+        await self.pipeline.lanes.stop(seconds / 2)
+        await self.delivery.lanes.stop(seconds / 2)
+        await self._opened.aclose()
+
+    # ---------------------------------------------------------------- driving
+
+    async def settled(self) -> None:
+        """Return once everything that is due has been done; what waits for the clock waits."""
+        while True:
+            await self.activity.quiet()
+            if not await self.scheduler.tick():
+                await self.activity.quiet()
+                return
+
+    def nudge(self) -> None:
+        """The clock has been moved: look at it again."""
+        self.alarm.nudge()
+
+    async def advance(self, by: timedelta) -> None:
+        """Move the (movable) clock forward through everything that falls due on the way."""
+        clock = self.clock
+        if not isinstance(clock, ShiftedClock):
+            raise TypeError("only a movable clock can be moved")
+        left = by
+        while left > timedelta():
+            due = await self.scheduler.next_due() - clock.now()
+            step = min(left, STEP, max(due, timedelta(seconds=1)))
+            clock.move(step)
+            left -= step
+            self.nudge()
+            await self.settled()
+
+    async def ready(self) -> dict[str, str]:
+        """What is wrong at present, by part; empty when the bot is ready."""
+        wrong: dict[str, str] = {}
+        try:
+            for kind, count in (await pending.counts(self.database.reader)).items():
+                metrics.WAITING.labels(kind).set(count)
+        except Exception as error:  # any driver's own, all meaning the same
+            wrong["storage"] = type(error).__name__
+        return wrong
+
+    async def owner_link(self) -> str | None:
+        """A one-time link that makes whoever opens it the owner; None when there is one."""
+        if await members.has_owner(self.database.reader):
+            return None
+        token = secrets.token_urlsafe(24)
+        expires = self.clock.now() + timedelta(hours=OWNER_LINK_HOURS)
+        await self.database.writer.settle(tokens.issued(token, purpose="owner", expires=expires))
+        link = next(iter(self.world.links.values()), "")
+        return link.format(payload=f"owner_{token}") if link else None
+
+    # ---------------------------------------------------------------- joining the parts
+
+    async def _intake(self, channel: str, arrivals: Any) -> None:
+        await self.pipeline.intake(channel, arrivals)
+
+    def _world(self, ids: Ids) -> World:
+        return World(
+            clock=self.clock,
+            random=self._random,
+            texts=Texts.load(),
+            settings=self.config.book,
+            shelf=Shelf(self.config.folders),
+            ids=ids,
+            commands={
+                role.value: tuple(
+                    f"{one.topic}.command.{one.name}" for one in self.board.listed(role)
+                )
+                for role in Role
+            },
+            links={
+                name: link
+                for name, channel in self.channels.items()
+                if (link := getattr(channel, "link", ""))
+            },
+            abilities={
+                name: frozenset(ability.value for ability in channel.abilities)
+                for name, channel in self.channels.items()
+            },
+            policy_url=self.config.bot.privacy_url,
+        )
+
+    def _join(self) -> None:
+        """Make the way in, the way out and the clock, each knowing only what it needs."""
+        database, world, directory = self.database, self.world, self.directory
+        self.delivery = Delivery(
+            database=database,
+            world=world,
+            directory=directory,
+            board=self.board,
+            channels=self.channels,
+            activity=self.activity,
+            alarm=self.alarm,
+            monotonic=time.monotonic,
+            take_up=lambda waiting: self.pipeline.take_up(waiting),
+            reload=lambda: self.pipeline.reload(),
+        )
+        self.pipeline = Pipeline(
+            database=database,
+            world=world,
+            directory=directory,
+            board=self.board,
+            front=self.delivery,
+            activity=self.activity,
+            alarm=self.alarm,
+        )
+        self.scheduler = Scheduler(
+            database=database,
+            world=world,
+            directory=directory,
+            board=self.board,
+            alarm=self.alarm,
+            wake=self.pipeline.take_up,
+            send=self.delivery.offer,
+            keep=timedelta(days=self.config.storage.keep_days),
+        )
+
+    async def _settle_in(self, ids: Ids) -> None:
+        """Make sure that every community and place of config.toml is known."""
+        now = self.clock.now()
+        sections = self.config.communities
+        known = await communities.read(self.database.reader)
+        if not sections and not known.communities:
+            sections = (CommunitySection(name=FIRST_COMMUNITY),)
+        await self.database.writer.settle(
+            [
+                communities.kept(
+                    id=ids.take(), name=one.name, zone=one.zone, language=one.language, at=now
+                )
+                for one in sections
+            ]
+        )
+        known = await communities.read(self.database.reader)
+        changes: list[Change] = []
+        for one in sections:
+            community = known.named(one.name)
+            assert community is not None
+            places = [("group", chat) for chat in one.telegram.chats]
+            places += [("staff", one.telegram.staff)] if one.telegram.staff is not None else []
+            changes += [
+                communities.bound(
+                    id=ids.take(),
+                    community=community.id,
+                    channel="telegram",
+                    ref=str(chat),
+                    kind=kind,
+                    at=now,
+                )
+                for kind, chat in places
+            ]
+        await self.database.writer.settle(changes)
+        fresh = await communities.read(self.database.reader)
+        self.directory.communities, self.directory.spots = fresh.communities, fresh.spots
+
+    async def _announce(self) -> None:
+        """Register the commands with every platform, per role and language."""
+        texts = self.world.texts
+        menus = {
+            (role.value, language): [
+                (one.name, texts.say(language, f"{one.topic}.command.{one.name}"))
+                for one in self.board.listed(role)
+            ]
+            for role in (Role.MEMBER, Role.STAFF, Role.ADMIN)
+            for language in texts.languages
+        }
+        for channel in self.channels.values():
+            await channel.announce(menus)

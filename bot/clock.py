@@ -1,0 +1,30 @@
+"""Clocks: the machine's own, and one that can be moved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present moment (aware, UTC)."""
+        return datetime.now(UTC)
+
+
+class ShiftedClock:
+    """The machine's clock, some way ahead: the playground's, which people may move forward."""
+
+    def __init__(self, ahead: timedelta = timedelta()) -> None:
+        self.ahead = ahead
+
+    def now(self) -> datetime:
+        """The present moment (aware, UTC), moved."""
+        return datetime.now(UTC) + self.ahead
+
+    def move(self, by: timedelta) -> None:
+        """Move forward.  Raises `ValueError` for a step backwards."""
+        if by < timedelta():
+            raise ValueError("the clock only moves forward")
+        self.ahead += by

@@ -1,0 +1,224 @@
+"""Making a turn of an event: who it is about, where it is, and the upkeep that every event brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from handlers.roles import RANKS, Role
+from handlers.turn import Event, Kind, Turn, World
+from knowledge import texts
+from storage import communities, conversations, members, pending, threads
+from storage.communities import Community, Directory, Spot
+from storage.database import Database
+from storage.facts import Fact
+from storage.members import Member
+from storage.threads import Thread
+
+NOBODY = 0  # the member of a turn that is about nobody in particular
+
+
+async def made(
+    event: Event, *, database: Database, world: World, directory: Directory, now: datetime
+) -> Turn | None:
+    """The turn for this event, with its upkeep noted; None when it is about someone forgotten."""
+    db = database.reader
+    spot = None if event.where is None else directory.spot(event.channel, event.where.id)
+    community = await _community(event, spot, database, directory)
+    if community is None:
+        return None
+    member, known = await _member(event, community, database, world)
+    if member is None:
+        return None
+    thread = await _thread(event, spot, database)
+    turn = Turn(
+        event=event,
+        world=world,
+        db=db,
+        now=now,
+        community=community,
+        member=member,
+        conversation=await conversations.of(db, member=member.id, community=community.id),
+        spot=spot,
+        thread=thread,
+        subject=None if thread is None else await members.by_id(db, thread.member),
+    )
+    if event.person is not None:
+        _keep_up(turn, known=known)
+    return turn
+
+
+async def _community(
+    event: Event, spot: Spot | None, database: Database, directory: Directory
+) -> Community | None:
+    """Where the event belongs: its place's, else the one the person last chose, else the oldest."""
+    if event.community:
+        return directory.community(event.community)
+    if spot is not None:
+        return directory.community(spot.community)
+    if event.person is not None and (event.where is None or event.where.private):
+        chosen = await members.community_spoken_to(
+            database.reader, channel=event.channel, ref=event.person.id
+        )
+        if chosen is not None and (found := directory.community(chosen)) is not None:
+            return found
+    return directory.front_door
+
+
+async def _member(
+    event: Event, community: Community, database: Database, world: World
+) -> tuple[Member | None, bool]:
+    """The member, and whether we knew them before."""
+    if event.person is None:
+        if not event.member:
+            return Member(id=NOBODY, community=community.id, channel=event.channel, ref=""), True
+        return await members.by_id(database.reader, event.member), True
+    found = await members.met(
+        database.reader, community=community.id, channel=event.channel, ref=event.person.id
+    )
+    if found is not None:
+        return found, True
+    return (
+        Member(
+            id=world.ids.take(),
+            community=community.id,
+            channel=event.channel,
+            ref=event.person.id,
+            name=texts.name(event.person.name),
+            language=world.texts.chosen(event.person.language, community.language),
+            first_seen_at=event.at,
+        ),
+        False,
+    )
+
+
+async def _thread(event: Event, spot: Spot | None, database: Database) -> Thread | None:
+    where = event.where
+    if where is None or spot is None or spot.kind != "staff" or not where.thread:
+        return None
+    return await threads.at(
+        database.reader, channel=event.channel, place=where.id, ref=where.thread
+    )
+
+
+# ---------------------------------------------------------------- upkeep
+
+
+def _keep_up(turn: Turn, *, known: bool) -> None:
+    """Note what every event tells of a person, whatever anybody answers."""
+    if not known:
+        turn.note(*members.arrived(turn.member, identity=turn.world.ids.take(), at=turn.now))
+    _name(turn)
+    _home(turn)
+    _zone(turn)
+    _role(turn)
+    if turn.event.kind in (Kind.SAID, Kind.PRESSED):
+        said = turn.event.kind is Kind.SAID
+        turn.note(members.heard(turn.member.id, messages=int(said), at=turn.event.at))
+    if (also := ALSO.get(turn.event.kind)) is not None:
+        also(turn)
+
+
+def _name(turn: Turn) -> None:
+    assert turn.event.person is not None
+    name = texts.name(turn.event.person.name)
+    if turn.event.person.name and name != turn.member.name:
+        turn.note(members.renamed(turn.member.id, name))
+        turn.member = replace(turn.member, name=name)
+
+
+def _home(turn: Turn) -> None:
+    """Whoever speaks with us in private may be written to there."""
+    spoke = turn.event.kind in (Kind.SAID, Kind.PRESSED)
+    if spoke and turn.private and turn.event.where is not None:
+        home = turn.event.where.id
+        if turn.member.home != home:
+            turn.note(members.at_home(turn.member, home, at=turn.now))
+            turn.member = replace(turn.member, home=home)
+
+
+def _zone(turn: Turn) -> None:
+    """A zone that was chosen is in force from the next local day."""
+    member = turn.member
+    if member.next_zone and member.zone_from is not None and turn.today >= member.zone_from:
+        turn.note(members.arrived_in_zone(member.id, member.next_zone))
+        turn.member = replace(member, zone=member.next_zone, next_zone="", zone_from=None)
+
+
+def _role(turn: Turn) -> None:
+    """Whoever may write in the staff place is staff."""
+    at_work = turn.spot is not None and turn.spot.kind == "staff"
+    if at_work and turn.event.kind in (Kind.SAID, Kind.PRESSED, Kind.JOINED):
+        _at_least(turn, Role.STAFF)
+    if at_work and turn.event.kind is Kind.LEFT and turn.member.role == Role.STAFF:
+        _become(turn, Role.MEMBER)
+
+
+def _at_least(turn: Turn, role: Role) -> None:
+    if RANKS[Role(turn.member.role)] < RANKS[role]:
+        _become(turn, role)
+
+
+def _become(turn: Turn, role: Role) -> None:
+    turn.note(members.ranked(turn.member.id, role.value))
+    turn.member = replace(turn.member, role=role.value)
+
+
+def _blocked(turn: Turn) -> None:
+    event = turn.event
+    assert event.person is not None
+    turn.note(members.everywhere(channel=event.channel, ref=event.person.id, home=""))
+    turn.member = replace(turn.member, home="")
+
+
+def _returned(turn: Turn) -> None:
+    event = turn.event
+    assert event.person is not None
+    home = event.where.id if event.where else event.person.id
+    turn.note(members.everywhere(channel=event.channel, ref=event.person.id, home=home))
+    turn.member = replace(turn.member, home=home)
+
+
+def _ranked(turn: Turn) -> None:
+    if turn.event.data == Role.ADMIN:
+        _at_least(turn, Role.ADMIN)
+    elif turn.member.role == Role.ADMIN:
+        _become(turn, Role.MEMBER)
+
+
+def _moved(turn: Turn) -> None:
+    assert turn.event.where is not None
+    old, new, channel = turn.event.where.id, turn.event.data, turn.event.channel
+    turn.note(*communities.moved(channel=channel, old=old, new=new))
+    turn.note(pending.moved_out(channel=channel, old=old, new=new))
+
+
+ALSO: dict[Kind, Callable[[Turn], None]] = {
+    Kind.BLOCKED: _blocked,
+    Kind.RETURNED: _returned,
+    Kind.RANKED: _ranked,
+    Kind.MOVED: _moved,
+}
+
+
+# ---------------------------------------------------------------- coming and going
+
+
+def comes_or_goes(turn: Turn) -> bool:
+    """Note a join or a leave of the community's group; False for what changes nothing.
+
+    Platforms tell of one join in several ways, and of joins we know: only the
+    first counts.  `turn.member.status` stays what it was before.
+    """
+    if turn.spot is None or turn.spot.kind != "group":
+        return False
+    if turn.event.kind is Kind.JOINED and not turn.member.present:
+        turn.note(members.joined(turn.member.id, at=turn.event.at))
+        turn.record(Fact.JOINED)
+        return True
+    if turn.event.kind is Kind.LEFT and turn.member.present:
+        turn.note(members.left(turn.member.id, at=turn.event.at))
+        turn.record(Fact.LEFT)
+        return True
+    return False

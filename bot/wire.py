@@ -1,0 +1,84 @@
+"""How events and letters are written into pending rows, and read back exactly as they were."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Any
+
+import msgspec
+
+from handlers.turn import Act, Button, Event, Letter, Reply
+
+TYPES: dict[str, Any] = {"datetime": datetime, "date": date, "time": time}
+MARK = "$"
+
+_event = msgspec.json.Decoder(Event)
+_letter = msgspec.json.Decoder(Letter)
+
+
+def packed_event(event: Event) -> str:
+    """The event as JSON."""
+    return msgspec.json.encode(msgspec.structs.replace(event, words=_tagged(event.words))).decode()
+
+
+def event(payload: str) -> Event:
+    """The event from its JSON.  Raises `msgspec.MsgspecError` for anything else."""
+    found = _event.decode(payload)
+    return msgspec.structs.replace(found, words=_untagged(found.words))
+
+
+def packed_letter(letter: Letter) -> str:
+    """The letter as JSON."""
+    return msgspec.json.encode(_mapped(letter, _tagged)).decode()
+
+
+def letter(payload: str) -> Letter:
+    """The letter from its JSON.  Raises `msgspec.MsgspecError` for anything else."""
+    return _mapped(_letter.decode(payload), _untagged)
+
+
+def _mapped(one: Letter, change: Any) -> Letter:
+    if one.act is not None:
+        return msgspec.structs.replace(one, act=Act(one.act.name, change(one.act.words)))
+    if one.reply is None:
+        return one
+    reply = one.reply
+    rows = tuple(tuple(_button(button, change) for button in row) for row in reply.buttons)
+    picture = reply.picture
+    if picture is not None:
+        picture = msgspec.structs.replace(picture, words=change(picture.words))
+    return msgspec.structs.replace(
+        one,
+        reply=_reply(reply, words=change(reply.words), buttons=rows, picture=picture),
+    )
+
+
+def _reply(reply: Reply, **changes: Any) -> Reply:
+    return msgspec.structs.replace(reply, **changes)
+
+
+def _button(button: Button, change: Any) -> Button:
+    return msgspec.structs.replace(button, words=change(button.words)) if button.words else button
+
+
+def _tagged(value: Any) -> Any:
+    """JSON has no dates: each becomes {"$": type, "v": text}."""
+    match value:
+        case dict():
+            return {key: _tagged(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_tagged(item) for item in value]
+        case datetime() | date() | time():
+            return {MARK: type(value).__name__, "v": value.isoformat()}
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    match value:
+        case {"$": str(kind), "v": str(text)}:
+            return TYPES[kind].fromisoformat(text)
+        case dict():
+            return {key: _untagged(item) for key, item in value.items()}
+        case list():
+            return [_untagged(item) for item in value]
+    return value

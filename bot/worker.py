@@ -1,0 +1,222 @@
+"""The worker: lanes in which work keeps its order, and the one place where faults are caught."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+import structlog
+
+from handlers.turn import Clock
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+IN_FLIGHT = 256  # lanes that run at once; the others wait for one of these to be done
+FULL = 5000  # pieces of work in hand, from which on whoever brings more is kept waiting
+
+
+class Activity:
+    """Knows whether anything is being worked on, so that one can wait for quiet."""
+
+    def __init__(self) -> None:
+        self._awake = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    def begin(self) -> None:
+        """Something is being done from now on: said before its task has had time to start."""
+        self._count(+1)
+
+    def end(self) -> None:
+        """It is done."""
+        self._count(-1)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """What was being done only waits for the clock meanwhile."""
+        self._count(-1)
+        try:
+            yield
+        finally:
+            self._count(+1)
+
+    async def quiet(self) -> None:
+        """Return once nothing is being done that does not merely wait for the clock."""
+        await self._quiet.wait()
+
+    def _count(self, by: int) -> None:
+        self._awake += by
+        if self._awake:
+            self._quiet.clear()
+        else:
+            self._quiet.set()
+
+
+@dataclass(eq=False, slots=True)
+class Sleeper:
+    """Somebody who waits for a moment."""
+
+    moment: datetime
+    woken: asyncio.Future[None]
+
+
+class Alarm:
+    """Sleeping by the world's clock: whoever moves the clock calls `nudge` to wake the sleepers."""
+
+    def __init__(self, clock: Clock, activity: Activity) -> None:
+        self._clock = clock
+        self._activity = activity
+        self._sleepers: list[Sleeper] = []
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Look at the clock again."""
+        for sleeper in list(self._sleepers):
+            self._look(sleeper)
+        self._nudged.set()
+        self._nudged = asyncio.Event()
+
+    async def for_(self, seconds: float) -> None:
+        """Sleep that long."""
+        await self.until(self._clock.now() + timedelta(seconds=seconds))
+
+    async def until(self, moment: datetime) -> None:
+        """Sleep until the clock shows that moment (aware), which counts as no activity."""
+        sleeper = Sleeper(moment, asyncio.get_running_loop().create_future())
+        self._sleepers.append(sleeper)
+        self._activity.end()
+        self._look(sleeper)
+        try:
+            await sleeper.woken
+        except asyncio.CancelledError:
+            if sleeper in self._sleepers:
+                self._wake(sleeper)
+            raise
+
+    async def nap(self, moment: datetime) -> None:
+        """Sleep until that moment or a nudge, whichever comes first."""
+        left = (moment - self._clock.now()).total_seconds()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(left, 0)):
+                await self._nudged.wait()
+
+    def _look(self, sleeper: Sleeper) -> None:
+        """Wake the sleeper if the moment has come; else look again when it should have."""
+        if sleeper not in self._sleepers:
+            return
+        left = (sleeper.moment - self._clock.now()).total_seconds()
+        if left <= 0:
+            self._wake(sleeper)
+        else:
+            asyncio.get_running_loop().call_later(left, self._look, sleeper)
+
+    def _wake(self, sleeper: Sleeper) -> None:
+        """Awake from now on, even before the sleeper's task has had time to go on."""
+        self._sleepers.remove(sleeper)
+        self._activity.begin()
+        if not sleeper.woken.done():
+            sleeper.woken.set_result(None)
+
+
+class Lanes(Generic[T]):
+    """Does what is put into one lane in its order, and different lanes side by side."""
+
+    def __init__(self, do: Callable[[T], Awaitable[None]], activity: Activity) -> None:
+        self._do = do
+        self._activity = activity
+        self._lanes: dict[str, deque[T]] = {}
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._waiting = 0
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+
+    async def room(self) -> None:
+        """Return once there is room for more, so that what we cannot do yet stays outside."""
+        await self._roomy.wait()
+
+    def put(self, lane: str, work: T) -> None:
+        """Do this after everything that is already in its lane."""
+        if self._stopping:
+            return  # it is written down, and the next start finds it
+        self._count(+1)
+        waiting = self._lanes.get(lane)
+        if waiting is not None:
+            waiting.append(work)
+            return
+        self._lanes[lane] = deque([work])
+        self._activity.begin()
+        task = asyncio.create_task(self._run(lane), name=f"lane {len(self._tasks)}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def _count(self, by: int) -> None:
+        self._waiting += by
+        if self._waiting >= FULL:
+            self._roomy.clear()
+        else:
+            self._roomy.set()
+
+    async def stop(self, within: float) -> None:
+        """Take no more, finish what is being done within so many seconds, leave the rest."""
+        self._stopping = True
+        for waiting in self._lanes.values():
+            while len(waiting) > 1:
+                waiting.pop()
+                self._count(-1)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=within)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _run(self, lane: str) -> None:
+        waiting = self._lanes[lane]
+        try:
+            while waiting:
+                async with self._slots:
+                    await self._guarded(waiting[0])
+                waiting.popleft()
+                self._count(-1)
+        finally:
+            del self._lanes[lane]
+            self._activity.end()
+
+    async def _guarded(self, work: T) -> None:
+        try:
+            await self._do(work)
+        except Exception as fault:
+            # What failed here has already been retried and set aside where it could be;
+            # a lane outlives it, so that its neighbours are still served.
+            log.error("lane.fault", fault=type(fault).__name__, exc_info=True)
+
+
+async def forever(
+    name: str, work: Callable[[], Awaitable[None]], pause: Callable[[float], Awaitable[None]]
+) -> None:
+    """Keep something running: a fault is logged and, after a growing pause, it starts again.
+
+    pause: sleeps so many real seconds
+    """
+    seconds = 1.0
+    while True:
+        try:
+            await work()
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:
+            log.error("loop.fault", loop=name, fault=type(fault).__name__, exc_info=True)
+            await pause(seconds)
+            seconds = min(seconds * 2, 60.0)

@@ -1,0 +1,279 @@
+"""The way in: what is said is dealt with once, in order, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from bot import pipeline
+from bot.channels import Malformed
+from handlers.roles import Role
+from handlers.router import Conflict, Router, Switchboard
+from handlers.turn import Event, Kind, Person, Refusal, Turn, Where
+from storage import members, pending, quarantine
+from storage.conversations import Speaker
+from storage.facts import Fact
+from tests.community import Community
+
+PLAIN = "house.plain"
+
+
+def echo() -> Router:
+    """A capability that repeats what it hears, and can be made to misbehave."""
+    router = Router("echo")
+    attempts: dict[str, int] = {}
+
+    @router.otherwise()
+    async def repeat(turn: Turn) -> None:
+        text = turn.event.text
+        attempts[text] = attempts.get(text, 0) + 1
+        if text == "poison" or (text == "hiccup" and attempts[text] == 1):
+            raise RuntimeError(text)
+        if text == "no":
+            turn.record(Fact.ASKED)
+            turn.say(PLAIN, text="never said")
+            raise Refusal(PLAIN, text="refused")
+        turn.say(PLAIN, text=f"{text} {attempts[text]}")
+
+    @router.command("staffonly", role=Role.STAFF, listed=False)
+    async def work(turn: Turn) -> None:
+        turn.say(PLAIN, text="at work")
+
+    @router.command("start", listed=False)
+    async def start(turn: Turn) -> None:
+        turn.say(PLAIN, text="welcome")
+
+    @router.command("ask", listed=False)
+    async def ask(turn: Turn) -> None:
+        turn.expect("reply", within=timedelta(minutes=5))
+
+    @router.answer("reply")
+    async def reply(turn: Turn) -> None:
+        turn.say(PLAIN, text=f"answered {turn.rest}")
+
+    @router.command("twice", listed=False)
+    async def twice(turn: Turn) -> None:
+        turn.record(Fact.CHECKED_IN, once=turn.today)
+        turn.say(PLAIN, text="counted")
+
+    @router.command("soon", listed=False)
+    async def soon(turn: Turn) -> None:
+        turn.later("rang", turn.now + timedelta(hours=1), key="bell", what="bell")
+
+    @router.later("rang")
+    async def rang(turn: Turn) -> None:
+        turn.say(PLAIN, text=f"{turn.event.words['what']} rang", prompted=True)
+
+    @router.on(Fact.CHECKED_IN)
+    async def cheer(turn: Turn) -> None:
+        turn.say(PLAIN, text="cheers")
+
+    return router
+
+
+@pytest.fixture
+async def town(url: str) -> AsyncIterator[Community]:
+    founded = await Community.founded(url, routers=[echo()])
+    yield founded
+    await founded.close()
+
+
+async def texts(town: Community) -> list[str]:
+    return [one.text for one in town.street.delivered]
+
+
+async def test_a_repeated_event_changes_nothing(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    event = ana._event(Kind.SAID, where=Where(id=ana.home), text="hello")
+    await town.happens(event, event)
+    await town.happens(event)
+    assert await texts(town) == ["welcome", "hello 1"]
+
+
+async def test_what_one_person_says_is_answered_in_order(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    said = [ana._event(Kind.SAID, where=Where(id=ana.home), text=f"number {n}") for n in range(20)]
+    await town.happens(*said)
+    assert (await texts(town))[1:] == [f"number {n} 1" for n in range(20)]
+
+
+async def test_a_refusal_undoes_the_turn_and_says_why(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    await ana.says("no")
+    assert ana.last.text == "refused"
+    assert await town.house.database.reader.value("SELECT count(*) FROM facts") == 0
+
+
+async def test_a_passing_fault_is_tried_again(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    await ana.says("hiccup")
+    assert ana.last.text == "welcome"
+    await town.passes(minutes=1)
+    assert ana.last.text == "hiccup 2"
+    assert await quarantine.count(town.house.database.reader) == 0
+
+
+async def test_poison_is_set_aside_and_its_neighbours_go_on(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    ben = await town.resident("Ben", member=False)
+    await ana.says("poison")
+    await ana.says("and then?")
+    await ben.says("hello")
+    assert ben.last.text == "hello 1"
+    await town.passes(minutes=5)
+    assert ana.last.text == "and then? 1"
+    (held,) = await quarantine.held(town.house.database.reader)
+    assert held.attempts == pipeline.ATTEMPTS
+    assert held.reason == "RuntimeError while said"
+    assert "poison" in held.payload
+
+
+async def test_what_cannot_be_read_is_kept_and_blocks_nobody(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    hello = ana._event(Kind.SAID, where=Where(id=ana.home), text="hello")
+    await town.happens(Malformed("77", '{"update_id": 77, "message": 3}', "no object"), hello)
+    assert ana.last.text == "hello 1"
+    (held,) = await quarantine.held(town.house.database.reader)
+    assert (held.key, held.payload) == ("77", '{"update_id": 77, "message": 3}')
+
+
+async def test_a_command_needs_its_role(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    lin = await town.staff("Lin")
+    await ana.says("/staffonly")
+    await lin.says("/staffonly")
+    assert ana.heard("house.not_allowed")
+    assert lin.last.text == "at work"
+
+
+async def test_an_unknown_command_is_answered_in_private_only(town: Community) -> None:
+    ana = await town.resident("Ana")
+    await ana.says("/nonsense")
+    await ana.says("/nonsense", group=True, addressed=False)
+    assert [one.key for one in town.street.delivered].count("house.unknown_command") == 1
+
+
+async def test_group_talk_is_counted_but_not_answered(town: Community) -> None:
+    ana = await town.resident("Ana")
+    await ana.says("just chatting", group=True, addressed=False)
+    assert town.group == []
+    known = await ana.known()
+    assert known.messages == 2  # with her /start
+
+
+async def test_what_is_expected_is_taken_once_and_not_for_ever(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    await ana.says("/ask")
+    await ana.says("green tea")
+    await ana.says("green tea")
+    await ana.says("/ask")
+    await town.passes(minutes=6)
+    await ana.says("too late")
+    assert (await texts(town))[1:] == ["answered green tea", "green tea 1", "too late 1"]
+
+
+async def test_a_fact_that_happens_once_is_recorded_once(town: Community) -> None:
+    """The second press misses, is played again eight times and then set aside: nothing doubles."""
+    ana = await town.resident("Ana", member=False)
+    await ana.says("/twice")
+    await ana.says("/twice")
+    await town.passes(minutes=5)
+    counted = await town.house.database.reader.value("SELECT count(*) FROM facts")
+    assert counted == 1
+    assert (await texts(town)).count("counted") == 1
+    assert (await texts(town)).count("cheers") == 1
+
+
+async def test_what_is_put_off_happens_once_at_its_time(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    await ana.says("/soon")
+    await ana.says("/soon")
+    await town.passes(minutes=59)
+    assert "bell rang" not in await texts(town)
+    await town.passes(minutes=2)
+    assert (await texts(town)).count("bell rang") == 1
+
+
+async def test_joining_is_counted_once_though_two_updates_tell_of_it(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    await ana.joins()
+    await ana.joins()
+    await ana.leaves()
+    await ana.leaves()
+    await ana.joins()
+    names = [row["name"] for row in await town.house.database.reader.rows(
+        "SELECT name FROM facts ORDER BY id"
+    )]  # fmt: skip
+    assert names == ["joined", "left", "joined"]
+
+
+async def test_names_and_words_are_sealed_at_rest(town: Community) -> None:
+    ana = await town.resident("Anastasia", member=False)
+    await ana.says("my secret wish")
+    db = town.house.database.reader
+    rows = [*await db.rows("SELECT name AS cell FROM members"),
+            *await db.rows("SELECT body AS cell FROM interactions WHERE body IS NOT NULL")]  # fmt: skip
+    assert len(rows) >= 3
+    for row in rows:
+        assert b"Anastasia" not in bytes(row["cell"])
+        assert b"secret" not in bytes(row["cell"])
+    assert (await ana.known()).name == "Anastasia"
+
+
+async def test_nothing_that_was_taken_in_is_lost_by_stopping(town: Community) -> None:
+    """What was written down before a stop is dealt with after the next start."""
+    ana = await town.resident("Ana", member=False)
+    house = town.house
+    event = ana._event(Kind.SAID, where=Where(id=ana.home), text="before the stop")
+    waiting = await house.pipeline._take_down(event)  # taken in, and then the process ended
+    assert waiting is not None
+    await house.pipeline.recover()
+    await house.settled()
+    assert ana.last.text == "before the stop 1"
+    assert await pending.counts(house.database.reader) == {}
+
+
+async def test_a_stranger_in_a_group_of_nobody_is_received_at_the_front_door(
+    town: Community,
+) -> None:
+    someone = Event(
+        kind=Kind.SAID,
+        channel="street",
+        id="x1",
+        at=town.clock.now(),
+        person=Person("p99", "Zoë"),
+        where=Where(id="elsewhere", private=False),
+        text="hello",
+    )
+    await town.happens(someone)
+    found = await members.met(
+        town.house.database.reader, community=town.known.id, channel="street", ref="p99"
+    )
+    assert found is not None
+    assert found.status == "visitor"
+
+
+def test_two_capabilities_cannot_claim_the_same_command() -> None:
+    first, second = Router("first"), Router("second")
+
+    async def nothing(turn: Turn) -> None:
+        return
+
+    first.command("hello")(nothing)
+    second.command("hello")(nothing)
+    with pytest.raises(Conflict, match="/hello is claimed by first and second"):
+        Switchboard.of([first, second])
+
+
+def test_two_capabilities_cannot_both_answer_talk() -> None:
+    first, second = Router("first"), Router("second")
+
+    async def nothing(turn: Turn) -> None:
+        return
+
+    first.otherwise(Speaker.HUMAN)(nothing)
+    second.otherwise(Speaker.HUMAN)(nothing)
+    with pytest.raises(Conflict, match="claimed by first, second"):
+        Switchboard.of([first, second])
