@@ -36,6 +36,7 @@ log = structlog.get_logger()
 
 FIRST_COMMUNITY = "My community"
 OWNER_LINK_HOURS = 24
+INSTANT = timedelta(milliseconds=1)
 STEP = timedelta(minutes=30)  # in which a moved clock passes through what falls due on the way
 
 
@@ -143,8 +144,9 @@ class House:
             raise TypeError("only a movable clock can be moved")
         left = by
         while left > timedelta():
-            due = await self.scheduler.next_due() - clock.now()
-            step = min(left, STEP, max(due, timedelta(seconds=1)))
+            falls_due = [await self.scheduler.next_due(), self.alarm.next]
+            next_steps = [due - clock.now() for due in falls_due if due is not None]
+            step = max(min(left, STEP, *next_steps), INSTANT)
             clock.move(step)
             left -= step
             self.nudge()

@@ -42,7 +42,7 @@ class Pace:
         """Seconds to wait before the next message to this chat; the message counts as sent."""
         now = self.now()
         if self.overall is None:
-            self.overall = Bucket(self.limits.overall, self.limits.overall, 0.0, now - 1.0)
+            self.overall = Bucket(self.limits.overall, 1.0, 1.0, now)  # evenly spaced
         chat = self._chat(place, now, group=group)
         return max(chat.take(now), self.overall.take(now), self.paused_until - now)
 

@@ -58,7 +58,8 @@ class Scheduler:
         """Look at the clock whenever something is due, for ever."""
         while True:
             await self.tick()
-            await self._alarm.nap(await self.next_due())
+            glance = self._world.clock.now() + GLANCE
+            await self._alarm.nap(min(await self.next_due() or glance, glance))
 
     async def tick(self) -> bool:
         """Hand out everything that is due now; whether there was anything new."""
@@ -72,14 +73,11 @@ class Scheduler:
         sent = self._send(await pending.due(self._database.reader, "out", now))
         return bool(fresh or sent)
 
-    async def next_due(self) -> datetime:
-        """When to look at the clock again."""
-        soonest = self._world.clock.now() + GLANCE
-        for kind in ("woke", "out"):
-            due = await pending.next_due(self._database.reader, kind)
-            if due is not None and due > self._world.clock.now():
-                soonest = min(soonest, due)
-        return soonest
+    async def next_due(self) -> datetime | None:
+        """When the next thing that was put off falls due; None when nothing will."""
+        now, db = self._world.clock.now(), self._database.reader
+        found = [await pending.next_due(db, kind, now) for kind in ("woke", "out")]
+        return min((due for due in found if due is not None), default=None)
 
     # ---------------------------------------------------------------- every day
 

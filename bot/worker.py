@@ -83,6 +83,11 @@ class Alarm:
         self._nudged.set()
         self._nudged = asyncio.Event()
 
+    @property
+    def next(self) -> datetime | None:
+        """The first moment that somebody waits for; None when nobody does."""
+        return min((sleeper.moment for sleeper in self._sleepers), default=None)
+
     async def for_(self, seconds: float) -> None:
         """Sleep that long."""
         await self.until(self._clock.now() + timedelta(seconds=seconds))

@@ -48,7 +48,7 @@ async def ahead(db: Reader, case: Case) -> int:
     found: int = await db.value(
         """
         SELECT count(*) FROM cases
-        WHERE community_id = :community AND closed_at IS NULL AND claimed_at IS NULL
+        WHERE community_id = :community AND closed_at IS NULL AND assignee_id IS NULL
           AND (opened_at < :at OR (opened_at = :at AND id < :id))
         """,
         community=case.community,

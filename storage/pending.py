@@ -133,10 +133,15 @@ async def waits(db: Reader, id: int) -> bool:
     return await db.value("SELECT 1 FROM pending WHERE id = :id", id=id) is not None
 
 
-async def next_due(db: Reader, kind: str) -> datetime | None:
-    """When the next row of this kind is due; None when none waits."""
+async def next_due(db: Reader, kind: str, after: datetime) -> datetime | None:
+    """When, after that moment, the next row of this kind is due; None when none is."""
     found = await db.value(
-        "SELECT min(due_at) FROM pending WHERE kind = :kind AND state = 'waiting'", kind=kind
+        """
+        SELECT min(due_at) FROM pending
+        WHERE kind = :kind AND state = 'waiting' AND due_at > :after
+        """,
+        kind=kind,
+        after=to_micros(after),
     )
     return None if found is None else from_micros(found)
 

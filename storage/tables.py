@@ -29,19 +29,22 @@ SQLModel.metadata.naming_convention = {
 class Privacy:
     """What happens to a table's rows when the member they are about asks.
 
-    forget: "delete" the rows; "unname" them (the totals stay true, the person is
-            gone from them); "blank" the person's own columns and keep the row
+    forget: "delete" the rows, or "unname" them (the totals stay true, the person is
+            gone from them)
     export: whether the rows are in the copy a member may ask for
     keep:   days after which rows are deleted anyway; None: as long as the member stays
-    of:     the columns that hold a member's id
+    of:     the columns that hold a member's id: first whose row it is, then who is only
+            mentioned in it, and is unnamed when they ask, while the row stays
+    traces: columns that give the member away too, and are emptied when the row is unnamed
     sealed: columns kept encrypted
     by:     a member's ids, or those the web channel, being its own platform, gives people
     """
 
-    forget: Literal["delete", "unname", "blank"]
+    forget: Literal["delete", "unname"]
     export: bool
     keep: int | None = None
     of: tuple[str, ...] = ("member_id",)
+    traces: tuple[str, ...] = ()
     sealed: tuple[str, ...] = ()
     by: Literal["member", "web person"] = "member"  # whose ids those columns hold
 
@@ -155,7 +158,7 @@ class MemberRow(SQLModel, table=True):
         sa.Index("ix_members_community_id_last_seen_at", "community_id", "last_seen_at"),
         sa.CheckConstraint("role IN ('member', 'staff', 'admin', 'owner')", name="role"),
         sa.CheckConstraint("status IN ('visitor', 'member', 'left')", name="status"),
-        personal(forget="delete", export=True, of=("id",), sealed=("name",)),
+        personal(forget="delete", export=True, of=("id", "invited_by"), sealed=("name",)),
     )
 
     id: int = own_id()
@@ -290,7 +293,7 @@ class FactRow(SQLModel, table=True):
         sa.UniqueConstraint("community_id", "name", "once"),
         sa.Index("ix_facts_member_id_name_day", "member_id", "name", "day"),
         sa.Index("ix_facts_community_id_name_at", "community_id", "name", "at"),
-        personal(forget="unname", export=True, of=("member_id", "about_id")),
+        personal(forget="unname", export=True, of=("member_id", "about_id"), traces=("once",)),
     )
 
     id: int = own_id()

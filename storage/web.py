@@ -82,7 +82,7 @@ class Message:
     at: datetime
     sign: str = ""
     notice: str = ""  # "joined" or "left", of what nobody said
-    edited: bool = False
+    edited_at: datetime | None = None
     gone: bool = False
 
 
@@ -327,7 +327,8 @@ async def unread(db: Reader, person: int) -> dict[tuple[int, int], int]:
         JOIN web_messages m ON m.chat_id = s.chat_id AND m.id > s.id
         LEFT JOIN web_marks k ON k.person_id = s.person_id AND k.chat_id = m.chat_id
             AND k.topic_id = coalesce(m.topic_id, 0)
-        WHERE s.person_id = :person AND m.id > coalesce(k.read_to, 0) AND NOT m.gone AND m.notice = ''
+        WHERE s.person_id = :person AND m.id > coalesce(k.read_to, 0)
+            AND NOT m.gone AND m.notice = ''
             AND (m.person_id IS NULL OR m.person_id <> s.person_id)
         GROUP BY m.chat_id, coalesce(m.topic_id, 0)
         """,
@@ -524,7 +525,7 @@ def _message(db: Reader, row: Row) -> Message:
         body=msgspec.json.decode(body, type=Body) if body else Body(),
         sign=row["sign"],
         notice=row["notice"],
-        edited=row["edited_at"] is not None,
+        edited_at=None if row["edited_at"] is None else from_micros(row["edited_at"]),
         gone=bool(row["gone"]),
         at=from_micros(row["at"]),
     )

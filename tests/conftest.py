@@ -16,7 +16,7 @@ from tests.community import Community, Resident
 if TYPE_CHECKING:
     from tests.postgres import Server  # as a plugin, it must not be imported before pytest does
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.browser"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,125 @@
+"""Chores: commands that look at the house or its database while nobody has to be at home."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from bot import config
+from handlers import discovered
+from handlers.router import Switchboard
+from storage import database, schema
+from storage import quarantine as held
+
+
+def migrate(file: Path, *, to: str, check: bool) -> int:
+    """Bring the database to a schema, or compare tables.py with a fresh one."""
+    if check:
+        return _compare()
+    found = config.read(file, discovered())
+    url = found.storage.url
+    before = asyncio.run(schema.found(url))
+    if to != "head" and before is not None and to < before:
+        schema.downgrade(url, to)
+    else:
+        schema.upgrade(url, to)
+    after = asyncio.run(schema.found(url))
+    _tell(f"schema {before or 'none'} → {after or 'none'}")
+    return 0
+
+
+def capabilities() -> int:
+    """Print each capability with its triggers and the acts it asks of a channel."""
+    board = Switchboard.of(discovered())
+    for router in board.routers:
+        commands = " ".join(f"/{one.name}" for one in router.commands)
+        daily = " ".join(f"daily:{one.at}" for one in router.dailies)
+        heard = " ".join(sorted({f"hears:{kind.value}" for kind, _ in router.watchers}))
+        facts = " ".join(sorted({f"on:{fact.value}" for fact, _ in router.listeners}))
+        gate = "gate" if router.gates else ""
+        told = " ".join(filter(None, (commands, daily, heard, facts, gate)))
+        _tell(f"{router.name:14} {told}")
+    _tell(f"\n{board.triggers} triggers")
+    for name, lacking in _lacking().items():
+        _tell(f"{name} cannot: {', '.join(lacking) or 'nothing; it can do every act'}")
+    return 0
+
+
+def timetable(file: Path) -> int:
+    """Print today's recurring doings per community, in its own time."""
+    routers = discovered()
+    found = config.read(file, routers)
+    board = Switchboard.of(routers)
+    for section in found.communities:
+        zone = ZoneInfo(section.zone)
+        today = datetime.now(UTC).astimezone(zone).date()  # noqa: TID251 - the edge
+        _tell(f"{section.name} ({section.zone}, {today.isoformat()}; members in their own zone)")
+        times = sorted(
+            (
+                getattr(found.book.of(_shape(board, daily.topic), section.name), daily.at),
+                daily.name,
+                daily.among,
+            )
+            for daily in board.dailies
+        )
+        for at, name, among in times:
+            _tell(f"  {at:%H:%M}  {name}  ({among})")
+    if not found.communities:
+        _tell(f"{file.name} names no community; those set up in chat are shown by /stats there")
+    return 0
+
+
+def quarantine(file: Path, *, whole: bool) -> int:
+    """Print what was set aside, latest first."""
+    found = config.read(file, discovered())
+
+    async def look() -> int:
+        opened = await database.opened(found.storage.url, found.seal)
+        try:
+            rows = await held.held(opened.reader)
+        finally:
+            await opened.close()
+        for one in rows:
+            _tell(f"{one.id}  {one.at:%Y-%m-%d %H:%M} UTC  {one.channel}  {one.reason}")
+            if whole:
+                _tell(f"    {one.payload}")
+        _tell(f"{len(rows)} set aside")
+        return 0
+
+    return asyncio.run(look())
+
+
+def _compare() -> int:
+    """Whether migrations lead to exactly what tables.py says, on a throw-away database."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/compare.sqlite"
+        schema.upgrade(url)
+        schema.differences(url)
+        schema.downgrade(url, "base")
+    _tell("migrations and tables.py agree")
+    return 0
+
+
+def _shape(board: Switchboard, topic: str) -> type:
+    return next(one.shape for one in board.routers if one.name == topic)
+
+
+def _lacking() -> dict[str, list[str]]:
+    """What each channel is not able to do."""
+    from bot.channels import Ability
+    from bot.channels.telegram import Telegram
+    from bot.channels.web import WebChannel
+
+    return {
+        channel.name: sorted(set(Ability) - channel.abilities) for channel in (Telegram, WebChannel)
+    }
+
+
+def _tell(line: str) -> None:
+    print(line)  # noqa: T201 - a chore says what it found by printing it
+
+

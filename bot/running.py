@@ -1,0 +1,219 @@
+"""Running: a house started with its channels and its web server, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Awaitable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from bot import config, log
+from bot.app import House
+from bot.channels.telegram import Telegram
+from bot.channels.web import WebChannel
+from bot.clock import ShiftedClock, SystemClock
+from bot.config import Config
+from bot.seed import COMMUNITY, seed
+from bot.web.app import application
+from handlers import discovered
+from storage import members, schema
+from storage.sealing import fresh_key
+
+logger = structlog.get_logger()
+
+PLAYGROUND = Path("var/playground")
+OPEN_TO_ALL = "0.0.0.0"  # noqa: S104 - only compared with, to warn of it
+
+
+class NotToBeStarted(Exception):
+    """The bot cannot be started like this; the message says what to do."""
+
+
+# ---------------------------------------------------------------- the bot on Telegram
+
+
+def run(file: Path) -> int:
+    """Run the bot until SIGTERM or SIGINT, then finish what is being done."""
+    found = config.read(file, discovered())
+    if not found.storage.seal_key:
+        raise NotToBeStarted(
+            "BOT_STORAGE__SEAL_KEY is not set: names and messages are kept encrypted, so a key is"
+            " needed.\n  export BOT_STORAGE__SEAL_KEY=$(python -m bot key)   and keep a copy of it"
+        )
+    if not found.telegram.token:
+        raise NotToBeStarted(
+            "BOT_TELEGRAM__TOKEN is not set: ask @BotFather on Telegram for a bot, and set it to"
+            " the token.\n  To look around without one: python -m bot playground"
+        )
+    log.configure()
+    return _until_told_to_stop(_telegram(found))
+
+
+async def _telegram(found: Config) -> int:
+    await schema.prepare(found.storage.url)
+    clock = SystemClock()
+    section = found.telegram
+    channel = Telegram(
+        section.token,
+        clock,
+        api=section.api,
+        mode=section.mode,
+        webhook_url=section.webhook_url,
+        secret=section.webhook_secret,
+        per_second=section.per_second,
+        staff=[
+            str(one.telegram.staff)
+            for one in found.communities
+            if one.telegram.staff is not None
+        ],
+    )
+    house = House(found, discovered(), [channel], clock)
+    await house.open()
+    try:
+        pages = application(house, hooks={channel.path: channel.handler})
+        async with _Served(pages, found.web.host, found.web.port) as address:
+            house.start()
+            logger.info("running", channel="telegram", url=address)
+            if link := await house.owner_link():
+                _tell(f"Become the owner of this bot: {link}\nThe link is good once, for a day.")
+            await _told_to_stop()
+    finally:
+        logger.info("stopping")
+        await house.close()
+    return 0
+
+
+# ---------------------------------------------------------------- the playground
+
+
+def playground(host: str, port: int, *, fresh: bool) -> int:
+    """Serve the playground until SIGTERM or SIGINT."""
+    log.configure()
+    if fresh:
+        shutil.rmtree(PLAYGROUND, ignore_errors=True)
+    contents = {
+        "storage": {
+            "url": f"sqlite:///{PLAYGROUND}/playground.sqlite",
+            "seal_key": _own_key(PLAYGROUND / "seal.key"),
+        },
+        "community": [COMMUNITY],
+    }
+    found = config.checked(Path("playground.toml").absolute(), contents, discovered())
+    return _until_told_to_stop(_played(found, host, port))
+
+
+async def _played(found: Config, host: str, port: int) -> int:
+    await schema.prepare(found.storage.url)
+    clock = ShiftedClock()
+    channel = WebChannel(f"http://{_browsable(host)}:{port}", clock)
+    house = House(found, discovered(), [channel], clock)
+    await house.open()
+    try:
+        channel.attach(house.database, house.world.ids)
+        await _catch_up(house, clock)
+        house.start()
+        await seed(house, channel)
+        pages = application(house, playground=channel)
+        async with _Served(pages, host, port) as address:
+            _tell(_welcome(address, host))
+            await _told_to_stop()
+    finally:
+        await house.close()
+    return 0
+
+
+async def _catch_up(house: House, clock: ShiftedClock) -> None:
+    """Go on from where people had moved the clock to before the last stop."""
+    latest = await members.last_heard(house.database.reader)
+    if latest is not None and latest > clock.now():
+        clock.move(latest - clock.now())
+
+
+def _own_key(file: Path) -> str:
+    """The playground's own key, made when it first starts, readable by its owner only."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(fresh_key())
+    return file.read_text().strip()
+
+
+def _welcome(address: str, host: str) -> str:
+    lines = [
+        f"Innkeeper's playground is open: {address}",
+        "在浏览器里打开上面的地址，就能和掌柜聊天了。",
+    ]
+    if host in (OPEN_TO_ALL, "::"):
+        lines.append(
+            "WARNING: it listens on every address of this machine. Whoever reaches it can act as"
+            " anybody in it.\n警告：正在监听本机所有地址，能访问到这里的人都可以扮演任何人。"
+        )
+    else:
+        lines.append("It listens on this machine only. Stop it with Ctrl+C.")
+    return "\n".join(lines)
+
+
+def _browsable(host: str) -> str:
+    return "127.0.0.1" if host in (OPEN_TO_ALL, "::") else host
+
+
+# ---------------------------------------------------------------- serving and stopping
+
+
+class _Served:
+    """A web application on an address, for as long as the block lasts."""
+
+    def __init__(self, pages: web.Application, host: str, port: int) -> None:
+        self._runner = web.AppRunner(pages, access_log=None, shutdown_timeout=2)
+        self._host = host
+        self._port = port
+
+    async def __aenter__(self) -> str:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise NotToBeStarted(
+                f"{self._host}:{self._port} is taken or not ours ({error.strerror});"
+                " choose another port"
+            ) from error
+        port = self._runner.addresses[0][1]
+        return f"http://{_browsable(self._host)}:{port}"
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+
+def _until_told_to_stop(work: Awaitable[int]) -> int:
+    """Run on the fastest event loop there is."""
+
+    async def main() -> int:
+        return await work
+
+    with suppress(ModuleNotFoundError):
+        import uvloop
+
+        return int(uvloop.run(main()))
+    return asyncio.run(main())
+
+
+async def _told_to_stop() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    await stop.wait()
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the one thing a newcomer has to see
+
+
