@@ -15,6 +15,7 @@ RUN python -m compileall -q bot handlers knowledge storage \
 
 USER innkeeper
 VOLUME /app/var
+ENV BOT_WEB__HOST=0.0.0.0
 EXPOSE 8080
 
 # Python rather than curl, which is not in the image.

@@ -21,6 +21,7 @@ from bot.config import CommunitySection, Config
 from bot.delivery import Delivery
 from bot.pipeline import Pipeline
 from bot.scheduler import Scheduler
+from bot.studio import Draw, draw_here
 from bot.worker import Activity, Alarm, forever
 from handlers.roles import Role
 from handlers.router import Router, Switchboard
@@ -58,6 +59,7 @@ class House:
         *,
         seed: int | None = None,
         alone: bool = True,
+        draw: Draw = draw_here,
     ) -> None:
         """alone: refuse to open while another process runs the bot on the same database."""
         self.config = config
@@ -69,6 +71,7 @@ class House:
         self.alarm = Alarm(clock, self.activity)
         self._random = random.Random(seed)  # noqa: S311 - for choices, never for secrets
         self._alone = alone
+        self._draw = draw
         self._tasks: list[asyncio.Task[None]] = []
         self._opened = AsyncExitStack()  # what is to be let go of again, the latest first
 
@@ -217,6 +220,7 @@ class House:
             monotonic=time.monotonic,
             take_up=lambda waiting: self.pipeline.take_up(waiting),
             reload=lambda: self.pipeline.reload(),
+            draw=self._draw,
         )
         self.pipeline = Pipeline(
             database=database,

@@ -24,6 +24,7 @@ from bot.channels import (
 )
 from bot.pace import Pace, sleep
 from bot.rendering import Renderer, kept
+from bot.studio import Draw
 from bot.worker import Activity, Alarm, Lanes
 from handlers.router import Outgoing, Switchboard, Withheld
 from handlers.turn import Event, Kind, Letter, Policy, To, Where, World
@@ -80,6 +81,7 @@ class Delivery:
         monotonic: Callable[[], float],
         take_up: Callable[[Iterable[Waiting]], None],
         reload: Callable[[], Awaitable[None]],
+        draw: Draw,
     ) -> None:
         self._database = database
         self._world = world
@@ -90,7 +92,7 @@ class Delivery:
         self._alarm = alarm
         self._take_up = take_up  # deals with what came of an act
         self._reload = reload
-        self._renderer = Renderer(world)
+        self._renderer = Renderer(world, draw)
         self._paces = {
             name: Pace(channel.limits, monotonic)
             for name, channel in channels.items()

@@ -16,7 +16,15 @@ from bot.worker import Activity, Alarm, Lanes
 from handlers.roles import Role
 from handlers.router import Command, Handler, Switchboard, said_command
 from handlers.turn import Event, Kind, Letter, Refusal, Turn, World
-from storage import communities, conversations, interactions, pending, quarantine, threads
+from storage import (
+    communities,
+    conversations,
+    interactions,
+    members,
+    pending,
+    quarantine,
+    threads,
+)
 from storage.communities import Directory
 from storage.database import Database
 from storage.interactions import Interaction
@@ -381,26 +389,53 @@ class Pipeline:
     async def _give_up(
         self, waiting: Waiting, event: Event, fault: BaseException, attempts: int
     ) -> None:
-        """Set the event aside with its reason, so that its lane goes on."""
+        """Set the event aside with its reason, so that its lane goes on, and tell of it."""
         metrics.QUARANTINED.inc()
         log.error("turn.set_aside", kind=event.kind, row=waiting.id, fault=type(fault).__name__)
+        held = Quarantined(
+            id=waiting.id,
+            channel=waiting.channel,
+            key=waiting.key,
+            reason=f"{type(fault).__name__} while {event.kind}",
+            at=self.world.clock.now(),
+            payload=waiting.payload,
+            attempts=attempts,
+            member=waiting.member,
+        )
+        letters = await self._apologies(event, held)
         await self.database.writer.settle(
             [
                 pending.dropped(waiting.id),
-                quarantine.put(
-                    Quarantined(
-                        id=waiting.id,
-                        channel=waiting.channel,
-                        key=waiting.key,
-                        reason=f"{type(fault).__name__} while {event.kind}",
-                        at=self.world.clock.now(),
-                        payload=waiting.payload,
-                        attempts=attempts,
-                        member=waiting.member,
-                    )
-                ),
+                quarantine.put(held),
+                *(pending.put(one, at=held.at) for one in letters),
             ]
         )
+        self._front.offer(letters)
+
+    async def _apologies(self, event: Event, held: Quarantined) -> list[Waiting]:
+        """Words for whoever waits for an answer, and for whoever is in charge."""
+        await self.world.ids.refill()
+        try:
+            turn = await turns.made(
+                event,
+                database=self.database,
+                world=self.world,
+                directory=self.directory,
+                now=held.at,
+            )
+        except Exception as fault:
+            # Whom it is about is what cannot be made out: then there is nobody to tell.
+            log.error("apology.fault", row=held.id, fault=type(fault).__name__)
+            return []
+        if turn is None:
+            return []
+        if event.kind in (Kind.SAID, Kind.PRESSED) and turn.private:
+            turn.say("house.fault")
+        for one in await members.in_charge(turn.db, turn.community.id):
+            if (home := turn.at_home(one)) is not None:
+                told = {"attempts": held.attempts, "number": held.id}
+                turn.say("house.fault_admin", to=home, prompted=True, **told)
+        return [self._outgoing(letter) for letter in turn.letters]
 
 
 def _heard(waiting: Waiting, turn: Turn) -> Interaction:

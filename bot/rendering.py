@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from bot.channels import Said
+from bot.studio import Draw
 from handlers.turn import Button, Letter, Picture, To, World
 from knowledge import texts
-
-Drawing = Callable[..., bytes]
 
 
 class Renderer:
     """Turns replies into what a channel is able to say."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, draw: Draw) -> None:
         self._world = world
+        self._draw = draw
 
     async def said(self, letter: Letter, to: To, *, edits: str) -> Said:
         """The letter's reply in the language of `to`."""
@@ -52,12 +50,8 @@ class Renderer:
         return label, button.data, button.url
 
     async def _drawn(self, picture: Picture, language: str) -> bytes:
-        """The picture, drawn in a thread of its own: it takes a tenth of a second."""
-        from knowledge import pictures  # its font is large; most bots that only check need none
-
-        draw: Drawing = getattr(pictures, picture.name)
         words = self._labelled(picture.words, picture.words, language)
-        return await asyncio.to_thread(draw, language=language, **words)
+        return await self._draw(picture.name, {"language": language, **words})
 
     def _labelled(self, value: Any, words: dict[str, Any], language: str) -> Any:
         """The same with every "@capability.moment" replaced by that text, filled from `words`."""

@@ -19,7 +19,7 @@ from bot.channels.telegram import Telegram
 from bot.channels.web import WebChannel
 from bot.clock import ShiftedClock, SystemClock
 from bot.config import Config
-from bot.seed import COMMUNITY, seed
+from bot.studio import Studio
 from bot.web.app import application
 from handlers import discovered
 from storage import members, schema
@@ -73,10 +73,12 @@ async def _telegram(found: Config) -> int:
             if one.telegram.staff is not None
         ],
     )
-    house = House(found, discovered(), [channel], clock)
+    studio = Studio()
+    house = House(found, discovered(), [channel], clock, draw=studio.draw)
     await house.open()
     try:
-        pages = application(house, hooks={channel.path: channel.handler})
+        hooks = {channel.path: channel.handler} if section.mode == "webhook" else {}
+        pages = application(house, webhooks=hooks)
         async with _Served(pages, found.web.host, found.web.port) as address:
             house.start()
             logger.info("running", channel="telegram", url=address)
@@ -86,6 +88,7 @@ async def _telegram(found: Config) -> int:
     finally:
         logger.info("stopping")
         await house.close()
+        studio.close()
     return 0
 
 
@@ -94,6 +97,8 @@ async def _telegram(found: Config) -> int:
 
 def playground(host: str, port: int, *, fresh: bool) -> int:
     """Serve the playground until SIGTERM or SIGINT."""
+    from bot.seed import COMMUNITY
+
     log.configure()
     if fresh:
         shutil.rmtree(PLAYGROUND, ignore_errors=True)
@@ -109,10 +114,13 @@ def playground(host: str, port: int, *, fresh: bool) -> int:
 
 
 async def _played(found: Config, host: str, port: int) -> int:
+    from bot.seed import seed
+
     await schema.prepare(found.storage.url)
     clock = ShiftedClock()
     channel = WebChannel(f"http://{_browsable(host)}:{port}", clock)
-    house = House(found, discovered(), [channel], clock)
+    studio = Studio()
+    house = House(found, discovered(), [channel], clock, draw=studio.draw)
     await house.open()
     try:
         channel.attach(house.database, house.world.ids)
@@ -125,6 +133,7 @@ async def _played(found: Config, host: str, port: int) -> int:
             await _told_to_stop()
     finally:
         await house.close()
+        studio.close()
     return 0
 
 

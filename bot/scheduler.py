@@ -150,5 +150,6 @@ class Scheduler:
             [
                 pending.forgotten_before(now - REPEATS_KEPT),
                 interactions.pruned(now - self._keep),
+                members.zones_in_force(now.date()),
             ]
         )

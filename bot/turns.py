@@ -9,7 +9,7 @@ from datetime import datetime
 from handlers.roles import RANKS, Role
 from handlers.turn import Event, Kind, Turn, World
 from knowledge import texts
-from storage import communities, conversations, members, pending, threads
+from storage import communities, conversations, invites, members, pending, threads
 from storage.communities import Community, Directory, Spot
 from storage.database import Database
 from storage.facts import Fact
@@ -46,6 +46,8 @@ async def made(
     )
     if event.person is not None:
         _keep_up(turn, known=known)
+    else:
+        _zone(turn)
     return turn
 
 
@@ -58,12 +60,20 @@ async def _community(
     if spot is not None:
         return directory.community(spot.community)
     if event.person is not None and (event.where is None or event.where.private):
-        chosen = await members.community_spoken_to(
+        chosen = await _led_to(event, database) or await members.community_spoken_to(
             database.reader, channel=event.channel, ref=event.person.id
         )
         if chosen is not None and (found := directory.community(chosen)) is not None:
             return found
     return directory.front_door
+
+
+async def _led_to(event: Event, database: Database) -> int | None:
+    """The community whose invitation brought them to the bot, if one did."""
+    command, _, payload = event.text.partition(" ")
+    if event.kind is not Kind.SAID or command != "/start" or not payload:
+        return None
+    return await invites.community(database.reader, channel=event.channel, link=payload)
 
 
 async def _member(

@@ -15,7 +15,6 @@ from storage.members import Member
 
 NEW = timedelta(days=1)  # a stranger known for longer than this did not come by a link just now
 PREFIX = "by"  # of a deep link's payload; what follows it is known to nobody but who has the link
-DONE = "👌"  # beside a question asked in a group and answered in private
 
 
 class Settings(BaseModel, extra="forbid", frozen=True):
@@ -38,14 +37,12 @@ STOP = Button("subscriptions.stop_button", "subscriptions.stop")
 @router.button("invite")
 async def invite(turn: Turn) -> None:
     """Give the member their own link, and tell who has come by it."""
-    link = await _link(turn)
-    if link is not None:
-        await _tell(turn, link)
-    elif (group := _group(turn)) is not None:
+    link, group = await _link(turn), _group(turn)
+    if link is None and group is not None:
         turn.do("make_link", to=_at(turn, group), name=f"m{turn.member.id}")
+        turn.aside()  # the link will be given there
     else:
-        await _tell(turn, _new_deep_link(turn))
-    _sign(turn)
+        await _tell(turn, link or _new_deep_link(turn))
 
 
 @router.button("poster")
@@ -64,19 +61,18 @@ async def show_poster(turn: Turn) -> None:
             "caption": say(language, "referrals.poster_caption"),
         },
     )
-    turn.say("referrals.poster", to=turn.at_home(turn.member), picture=drawn, link=link)
+    turn.say("referrals.poster", to=turn.aside(), picture=drawn, link=link)
 
 
 @router.did("make_link")
 async def keep_link(turn: Turn) -> None:
     """Keep the link that was made; of two that were asked for at once, the first."""
-    made, where = str(turn.event.words["link"]), turn.event.where
-    assert where is not None, "an act is done somewhere"
+    made, place = str(turn.event.words["link"]), turn.here.place
     kept = await invites.link_of(
-        turn.db, member=turn.member.id, channel=turn.event.channel, place=where.id
+        turn.db, member=turn.member.id, channel=turn.event.channel, place=place
     )
     if kept is None:
-        _keep(turn, made, place=where.id)
+        _keep(turn, made, place=place)
     await _tell(turn, kept or made)
 
 
@@ -193,24 +189,21 @@ async def _link(turn: Turn) -> str | None:
 
 
 async def _deep_link(turn: Turn) -> str | None:
+    """The member's link to the bot itself, if they have one."""
+    link = turn.world.links.get(turn.event.channel)
     payload = await invites.link_of(
         turn.db, member=turn.member.id, channel=turn.event.channel, place=""
     )
-    return None if payload is None else _with(turn, payload)
+    return link.format(payload=payload) if link and payload else None
 
 
-def _new_deep_link(turn: Turn) -> str:
-    """A link to the bot itself that nobody could have guessed.  Refuses where there is none."""
-    payload = f"{PREFIX}_{turn.world.secret()}"
-    link = _with(turn, payload)
-    _keep(turn, payload, place="")
-    return link
-
-
-def _with(turn: Turn, payload: str) -> str:
+def _new_deep_link(turn: Turn) -> str | None:
+    """A link to the bot itself that nobody could guess; None where it has no address."""
     link = turn.world.links.get(turn.event.channel)
     if link is None:
-        raise Refusal("referrals.no_link")
+        return None
+    payload = f"{PREFIX}_{turn.world.secret()}"
+    _keep(turn, payload, place="")
     return link.format(payload=payload)
 
 
@@ -228,20 +221,27 @@ def _keep(turn: Turn, link: str, *, place: str) -> None:
     )
 
 
-async def _tell(turn: Turn, link: str) -> None:
+async def _tell(turn: Turn, link: str | None) -> None:
     """Give the link in private where that is possible, else where it was asked for."""
+    if link is None:
+        turn.say("referrals.no_link", to=turn.aside())
+        return
     count, settings = turn.member.referred, turn.settings(Settings)
-    key = "link" if not count else "link_and_count" if count < settings.goal else "link_and_total"
     latest = (await facts.about(turn.db, turn.member.id, Fact.REFERRED))[: settings.latest]
+    friends = [friend.name for friend in await members.by_ids(turn.db, latest)]
     turn.say(
-        f"referrals.{key}",
-        to=turn.at_home(turn.member),
+        "referrals.link"
+        if not count
+        else "referrals.link_and_count"
+        if count < settings.goal
+        else "referrals.link_and_total",
+        to=turn.aside(),
         buttons=((POSTER,),),
         name=turn.member.name,
         link=link,
         count=count,
         goal=settings.goal,
-        friends=[friend.name for friend in await members.by_ids(turn.db, latest)],
+        friends=friends or ["—"],  # those who were forgotten have no name any more
     )
 
 
@@ -267,10 +267,3 @@ def _at(turn: Turn, group: Spot) -> To:
     if here.place == group.ref:
         return here
     return To(channel=group.channel, place=group.ref, language=turn.language, private=False)
-
-
-def _sign(turn: Turn) -> None:
-    """In a group, let be seen that the answer is in private."""
-    able = "sign" in turn.world.abilities.get(turn.event.channel, ())
-    if able and not turn.private and turn.member.home and turn.event.message:
-        turn.do("sign", message=turn.event.message, emoji=DONE)

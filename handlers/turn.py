@@ -27,6 +27,8 @@ from storage.writer import Change, Reader
 
 S = TypeVar("S")
 
+ANSWERED = "👌"  # on a question asked in a group and answered in private
+
 
 class Clock(Protocol):
     """Where `now` comes from; tests and the playground move it."""
@@ -78,7 +80,7 @@ class Where(msgspec.Struct, frozen=True, omit_defaults=True):
 class Media(msgspec.Struct, frozen=True, omit_defaults=True):
     """A picture or file somebody sent; `ref` is good on its own channel only."""
 
-    kind: str  # "photo" or "file"
+    kind: str  # "photo", "file", or another sort its channel can send again, such as "voice"
     ref: str
     name: str = ""
 
@@ -241,6 +243,7 @@ class World:
     links: Mapping[str, str] = field(default_factory=dict)  # channel → deep link, with {payload}
     abilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # channel → acts
     policy_url: str = ""
+    keep_days: int = 365  # how long what was said and heard is kept
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(15)  # fit for a link, guessed by none
 
 
@@ -364,7 +367,7 @@ class Turn:
         self.send(Reply(key=key, words=words), to=to, edits=letter)
 
     def do(
-        self, name: str, *, to: To | None = None, member: int | None = None, **words: Any
+        self, name: str, /, *, to: To | None = None, member: int | None = None, **words: Any
     ) -> None:
         """Have the channel do an Act; what comes of it arrives as a DID event."""
         self.letters.append(
@@ -474,6 +477,19 @@ class Turn:
             place=member.home,
             language=member.language or self.community.language,
         )
+
+    def aside(self) -> To:
+        """The member's private chat, or where they cannot be reached there, here.
+
+        What they asked in a group gets a mark there, as the answer is not seen in it.
+        """
+        home = self.at_home(self.member)
+        if home is None or self.private:
+            return self.here
+        able = self.world.abilities.get(self.event.channel, ())
+        if self.event.kind is Kind.SAID and "sign" in able:
+            self.do("sign", message=self.event.message, emoji=ANSWERED)
+        return home
 
     def with_staff(self, member: Member) -> To | None:
         """The member's topic in the staff place, or None where there is no staff place."""

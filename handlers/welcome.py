@@ -14,10 +14,10 @@ from knowledge import texts
 from storage import communities, facts, members
 from storage.facts import Fact
 from storage.members import Arrival
+from storage.writer import Change
 
 LATELY = timedelta(hours=1)  # who comes and goes within this is greeted once
 LONGEST = 2000  # characters of a community's rules, so that they fit in a message on any channel
-DONE = "👌"  # beside a question asked in a group and answered in private
 
 
 class Settings(BaseModel, extra="forbid", frozen=True):
@@ -30,9 +30,6 @@ class Settings(BaseModel, extra="forbid", frozen=True):
 router = Router("welcome", Settings)
 
 RULES = Button("welcome.rules_button", "welcome.rules")
-CHECK_IN = Button("welcome.check_in_button", "checkin.here")
-INVITE = Button("welcome.invite_button", "referrals.invite")
-PERSON = Button("welcome.person_button", "handoff.call")
 
 
 @router.watch(Kind.JOINED)
@@ -72,23 +69,14 @@ async def greet(turn: Turn) -> None:
     )
 
 
-@router.start("hello")
-async def say_hello(turn: Turn) -> None:
-    """Receive whoever followed the greeting into a private chat."""
-    turn.say("welcome.hello", name=turn.member.name, buttons=((CHECK_IN, RULES), (INVITE, PERSON)))
-
-
 @router.command("rules")
 @router.button("rules")
 async def show_rules(turn: Turn) -> None:
-    """Show the rules: in private to whoever can be reached there, else where they were asked for."""
+    """Show the rules, in private to whoever can be reached there."""
     rules = rules_of(turn, turn.language)
     if not rules:
         raise Refusal("welcome.no_rules")
-    home = turn.at_home(turn.member)
-    turn.say("welcome.house_rules", to=home, rules=rules)
-    if home is not None and not turn.private and turn.event.message and _able(turn, "sign"):
-        turn.do("sign", message=turn.event.message, emoji=DONE)
+    turn.say("welcome.house_rules", to=turn.aside(), rules=rules)
 
 
 @router.command("setrules", role=Role.ADMIN)
@@ -118,7 +106,7 @@ def rules_of(turn: Turn, language: str) -> str:
     return own or turn.world.shelf.rules(turn.community.name).text(language)
 
 
-def _greeted(turn: Turn, arrival: Arrival) -> facts.Change:
+def _greeted(turn: Turn, arrival: Arrival) -> Change:
     """Remember it, once for each joining: two that wake together greet nobody twice."""
     return facts.recorded(
         id=turn.world.ids.take(),
@@ -151,8 +139,4 @@ def _ways_on(turn: Turn, channel: str) -> tuple[tuple[Button, ...], ...]:
     link = turn.world.links.get(channel)
     if link is None:
         return ((RULES,),)
-    return ((RULES, Button("welcome.hello_button", url=link.format(payload="hello_here"))),)
-
-
-def _able(turn: Turn, act: str) -> bool:
-    return act in turn.world.abilities.get(turn.event.channel, ())
+    return ((RULES, Button("welcome.hello_button", url=link.format(payload="help_here"))),)

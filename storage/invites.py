@@ -33,6 +33,16 @@ async def inviter(db: Reader, *, channel: str, link: str) -> int | None:
     return found
 
 
+async def community(db: Reader, *, channel: str, link: str) -> int | None:
+    """Into which community this link leads."""
+    found: int | None = await db.value(
+        "SELECT community_id FROM invites WHERE channel = :channel AND link = :link",
+        channel=channel,
+        link=link,
+    )
+    return found
+
+
 def made(
     *, id: int, community: int, member: int, channel: str, place: str, link: str, at: datetime
 ) -> Change:

@@ -212,6 +212,19 @@ async def homes(db: Reader, *, community: int, among: str, zone: str) -> list[in
     return [row["id"] for row in rows]
 
 
+async def in_charge(db: Reader, community: int) -> list[Member]:
+    """The community's owners and admins who can be written to, owners first."""
+    rows = await db.rows(
+        """
+        SELECT id FROM members WHERE community_id = :community AND role IN ('admin', 'owner')
+        ORDER BY role DESC, id
+        """,
+        community=community,
+    )
+    found = await by_ids(db, [row["id"] for row in rows])
+    return [member for member in found if member.home]
+
+
 async def zones(db: Reader, community: int) -> list[str]:
     """Every zone in which the community has members, its own first."""
     rows = await db.rows(
@@ -360,6 +373,17 @@ def arrived_in_zone(member: int, zone: str) -> Change:
     return Change(
         "UPDATE members SET zone = :zone, next_zone = '', zone_from = NULL WHERE id = :id",
         {"id": member, "zone": zone},
+    )
+
+
+def zones_in_force(today: date) -> Change:
+    """Whoever chose another zone, for today or before, is in it."""
+    return Change(
+        """
+        UPDATE members SET zone = next_zone, next_zone = '', zone_from = NULL
+        WHERE next_zone <> '' AND zone_from <= :today
+        """,
+        {"today": today.isoformat()},
     )
 
 

@@ -118,16 +118,20 @@ async def test_a_passing_fault_is_tried_again(town: Community) -> None:
 async def test_poison_is_set_aside_and_its_neighbours_go_on(town: Community) -> None:
     ana = await town.resident("Ana", member=False)
     ben = await town.resident("Ben", member=False)
+    bo = await town.admin("Bo")
     await ana.says("poison")
     await ana.says("and then?")
     await ben.says("hello")
     assert ben.last.text == "hello 1"
     await town.passes(minutes=5)
+    assert [one.key for one in ana.inbox[-2:]] == ["house.fault", PLAIN]
     assert ana.last.text == "and then? 1"
     (held,) = await quarantine.held(town.house.database.reader)
     assert held.attempts == pipeline.ATTEMPTS
     assert held.reason == "RuntimeError while said"
     assert "poison" in held.payload
+    assert [one.key for one in bo.inbox].count("house.fault_admin") == 1
+    assert bo.heard("house.fault_admin", attempts=3, number=held.id)
 
 
 async def test_what_cannot_be_read_is_kept_and_blocks_nobody(town: Community) -> None:

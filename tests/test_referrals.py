@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bot.channels import Ability, Impossible
 from handlers.turn import Event, Kind, Person, Where
-from storage import communities, facts
+from storage import communities, facts, invites, members
 from storage.facts import Fact
 from tests.community import GROUP, Community, Done, Resident
 
@@ -306,3 +306,30 @@ def joining(town: Community, name: str, link: str) -> Event:
         where=Where(id=GROUP, private=False),
         data=link,
     )
+
+
+async def test_an_invitation_leads_into_its_own_community(url: str) -> None:
+    """One bot, two communities: a stranger is received where the link comes from, and credited."""
+    sections = [{"name": name, "zone": "UTC", "language": "en"} for name in ("First", "Second")]
+    town = await Community.founded(url, settings={"community": sections})
+    second = town.house.directory.named("Second")
+    assert second is not None
+    ana = await town.resident("Ana", member=False)
+    await town.house.world.ids.refill()
+    take = town.house.world.ids.take
+    known = replace(await ana.known(), id=take(), community=second.id)
+    invite = invites.made(
+        id=take(), community=second.id, member=known.id, channel="street", place="",
+        link="by_secret", at=town.clock.now(),
+    )  # fmt: skip
+    await town.house.database.writer.settle(
+        [*members.arrived(known, identity=take(), at=town.clock.now()), invite]
+    )
+    ben = await town.resident("Ben", member=False, home=False)
+    await ben.says("/start by_secret")
+    found = await members.met(
+        town.house.database.reader, community=second.id, channel="street", ref=ben.id
+    )
+    assert found is not None
+    assert found.invited_by == known.id
+    await town.close()

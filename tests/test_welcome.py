@@ -22,8 +22,10 @@ async def test_a_newcomer_is_greeted_by_name_within_seconds(town: Community) -> 
     assert greeting.labels == ["Rules", "Say hello to me"]
     assert greeting.buttons == [
         "welcome.rules",
-        "https://street.example/innkeeper?start=hello_here",
+        "https://street.example/innkeeper?start=help_here",
     ]
+    await ana.says("/start help_here")
+    assert ana.last.key == "help.start"
 
 
 async def test_a_newcomer_is_greeted_in_their_language(town: Community) -> None:
@@ -115,32 +117,6 @@ async def test_a_name_cannot_call_others_or_pose_as_a_text(town: Community) -> N
     await (await stranger(town, "@house.fault\u202e @everyone\n{rules}")).joins()
     await town.passes(seconds=6)
     assert greetings(town)[0].text.startswith("Welcome, house.fault everyone {rules}.")
-
-
-# ---------------------------------------------------------------- saying hello
-
-
-async def test_following_the_greeting_opens_a_conversation(town: Community) -> None:
-    ana = await stranger(town, "Ana")
-    await ana.says("/start hello_here")
-    assert ana.last.text.startswith("Good that you came by, Ana. I keep this house; I am a bot.")
-    assert ana.last.buttons == [
-        "checkin.here",
-        "welcome.rules",
-        "referrals.invite",
-        "handoff.human",
-    ]
-    mei = await stranger(town, "梅", language="zh")
-    await mei.says("/start hello_here")
-    assert mei.last.labels == ["打卡", "群规", "邀请朋友", "找人工"]
-
-
-async def test_every_button_of_the_hello_is_answered(town: Community, ana: Resident) -> None:
-    await ana.says("/start hello_here")
-    for button in ana.last.buttons:
-        before = len(ana.inbox)
-        await ana.presses(button)
-        assert len(ana.inbox) > before, button
 
 
 # ---------------------------------------------------------------- rules

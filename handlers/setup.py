@@ -1,0 +1,177 @@
+"""Setup: the owner says in a group what it is for, and hears what is still missing there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handlers.roles import Role
+from handlers.router import Router
+from handlers.turn import Refusal, Turn
+from storage import communities, members
+from storage.members import Member
+
+router = Router("setup")
+
+NAME_LENGTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The community a place is given to; it may only begin to exist in this turn."""
+
+    id: int
+    name: str
+
+
+@router.command("setup", role=Role.OWNER)
+async def set_up(turn: Turn) -> None:
+    """Make this group the community's own, or its staff place, or neither."""
+    if turn.private:
+        raise Refusal("setup.in_group")
+    word, _, rest = turn.rest.partition(" ")
+    name = " ".join(rest.split())[:NAME_LENGTH]
+    own = Target(turn.community.id, turn.community.name)
+    match word.lower():
+        case "":
+            _bind(turn, own, "group")
+        case "staff":
+            _bind(turn, own, "staff")
+        case "community" if name:
+            _bind(turn, await _called(turn, name), "group")
+        case "off":
+            _unbind(turn)
+        case _:
+            raise Refusal("setup.how")
+
+
+def _bind(turn: Turn, target: Target, kind: str) -> None:
+    """Give the place to the community, then ask the platform what we may do there."""
+    channel, where = turn.event.channel, turn.event.where
+    if where is None:
+        return
+    if kind == "staff":
+        _leave_the_old(turn, channel, where.id)
+    turn.note(
+        communities.bound(
+            id=turn.world.ids.take(),
+            community=target.id,
+            channel=channel,
+            ref=where.id,
+            kind=kind,
+            title=where.title,
+            at=turn.now,
+        )
+    )
+    key = "setup.staff_bound" if kind == "staff" else "setup.group_bound"
+    turn.say(key, community=target.name, chat=where.id)
+    if "rights" in turn.world.abilities.get(channel, ()):
+        turn.do("rights", community=target.id, kind=kind)
+
+
+def _leave_the_old(turn: Turn, channel: str, ref: str) -> None:
+    """A community has one staff place on a channel: members' topics are all in it."""
+    for spot in turn.community.spots:
+        if spot.kind == "staff" and spot.channel == channel and spot.ref != ref:
+            turn.note(communities.unbound(channel=channel, ref=spot.ref))
+
+
+def _unbind(turn: Turn) -> None:
+    if turn.spot is None:
+        raise Refusal("setup.not_bound")
+    turn.note(communities.unbound(channel=turn.spot.channel, ref=turn.spot.ref))
+    turn.say("setup.unbound", community=turn.community.name)
+
+
+# ---------------------------------------------------------------- another community
+
+
+async def _called(turn: Turn, name: str) -> Target:
+    """The community of this name: the owner's own, the one still without a place, or a new one."""
+    known = (await communities.read(turn.db)).named(name)
+    if known is not None:
+        await _require_owner(turn, known.id)
+        return Target(known.id, known.name)
+    if not turn.community.spots:
+        turn.note(communities.renamed(turn.community.id, name))
+        return Target(turn.community.id, name)
+    return _founded(turn, name)
+
+
+async def _require_owner(turn: Turn, community: int) -> None:
+    """Owning one community gives no right to another on the same bot."""
+    there = await members.met(
+        turn.db, community=community, channel=turn.event.channel, ref=turn.member.ref
+    )
+    if there is None or there.role != Role.OWNER:
+        raise Refusal("house.not_allowed", role="@house.role.owner")
+
+
+def _founded(turn: Turn, name: str) -> Target:
+    """A new community, with the zone and language of this one, and the same owner."""
+    here, owner = turn.community, turn.member
+    target = Target(turn.world.ids.take(), name)
+    turn.note(
+        communities.kept(
+            id=target.id, name=name, zone=here.zone, language=here.language, at=turn.now
+        )
+    )
+    _make_known(turn, target.id, owner.ref, Role.OWNER, name=owner.name, home=owner.home)
+    return target
+
+
+# ---------------------------------------------------------------- what the platform says
+
+
+@router.did("rights")
+async def look_around(turn: Turn) -> None:
+    """Say what is missing in the place just bound, and know who leads it."""
+    told = turn.event.words
+    missing = [_right(turn, name) for name in told["missing"]]
+    if told["kind"] == "group":
+        await _know_admins(turn, told["community"], told["admins"])
+    if told["kind"] == "staff" and not told["forum"]:
+        turn.say("setup.no_topics")
+    elif missing:
+        turn.say("setup.rights_missing", rights="\n".join(f"· {right}" for right in missing))
+    else:
+        turn.say("setup.ready")
+
+
+@router.did("undelivered")
+async def cannot_look(turn: Turn) -> None:
+    """The platform does not tell, most often because we are no administrator there."""
+    if turn.event.words.get("act") == "rights":
+        turn.say("setup.rights_unknown")
+
+
+def _right(turn: Turn, name: str) -> str:
+    """What the platform calls a right, in words where we have some."""
+    key = f"setup.right.{name}"
+    texts = turn.world.texts
+    return texts.say(turn.language, key) if texts.has(key) else name
+
+
+async def _know_admins(turn: Turn, community: int, people: list[str]) -> None:
+    for ref in people:
+        known = await members.met(turn.db, community=community, channel=turn.event.channel, ref=ref)
+        if known is None:
+            _make_known(turn, community, ref, Role.ADMIN)
+        elif not Role(known.role).may(Role.ADMIN):
+            turn.note(members.ranked(known.id, Role.ADMIN.value))
+
+
+def _make_known(
+    turn: Turn, community: int, ref: str, role: Role, *, name: str = "", home: str = ""
+) -> None:
+    """Somebody who has not spoken there yet; whoever leads a group is in it."""
+    newcomer = Member(
+        id=turn.world.ids.take(),
+        community=community,
+        channel=turn.event.channel,
+        ref=ref,
+        home=home,
+        name=name,
+        role=role.value,
+        status="member",
+    )
+    turn.note(*members.arrived(newcomer, identity=turn.world.ids.take(), at=turn.now))
