@@ -21,7 +21,7 @@ def migrate(file: Path, *, to: str, check: bool) -> int:
     found = config.read(file, discovered())
     url = found.storage.url
     before = asyncio.run(schema.found(url))
-    if to != "head" and before is not None and to < before:
+    if to == "base" or (to != "head" and before is not None and to < before):
         schema.downgrade(url, to)
     else:
         schema.upgrade(url, to)
@@ -113,10 +113,13 @@ def _lacking() -> dict[str, list[str]]:
     from bot.channels import Ability
     from bot.channels.telegram import Telegram
     from bot.channels.web import WebChannel
+    from bot.clock import SystemClock
 
-    return {
-        channel.name: sorted(set(Ability) - channel.abilities) for channel in (Telegram, WebChannel)
+    able = {
+        "telegram": Telegram.abilities,
+        "web": WebChannel("", SystemClock()).abilities,
     }
+    return {name: sorted(set(Ability) - abilities) for name, abilities in able.items()}
 
 
 def _tell(line: str) -> None:

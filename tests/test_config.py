@@ -103,6 +103,9 @@ def test_a_community_changes_settings_for_itself_alone(tmp_path: Path) -> None:
         ("[[community]]\nname = 'A'\nlanguag = 'en'", "there is no capability languag"),
         ("[telegram]\ntoken = '1:a'", "is a secret; set BOT_TELEGRAM__TOKEN"),
         ("[storage]\nseal_key = 'x'", "is a secret; set BOT_STORAGE__SEAL_KEY"),
+        ("[model]\nkey = 'x'", "is a secret; set BOT_MODEL__KEY"),
+        ("[model]\nurl = 'api.example'", "config.toml: [model] url: String should match"),
+        ("[model]\ntimeout = 0", "config.toml: [model] timeout: Input should be greater than 0"),
         ("[web]\nport = 99999", "config.toml: [web] port: Input should be less than or equal"),
     ],
 )

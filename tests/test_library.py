@@ -114,7 +114,7 @@ def test_a_missing_folder_stops_the_bot(tmp_path: Path) -> None:
         (
             'answer = "From ten',
             'anser = "From ten',
-            r"line 11, \[hours\.en\]: does not know 'anser'; choose from question, variants, answer",
+            r"line 11, \[hours\.en\]: does not know 'anser'; choose from question, variants, a",
         ),
         (
             'answer = "From ten to eight."',
