@@ -26,6 +26,7 @@ from bot.worker import Activity, Alarm, forever
 from handlers.roles import Role
 from handlers.router import Router, Switchboard
 from handlers.turn import Clock, World
+from knowledge.model import Endpoint, Model, NoModel, OpenAIModel, Outcome
 from knowledge.shelf import Shelf
 from knowledge.texts import Texts
 from storage import communities, database, members, pending, sole, tokens
@@ -100,6 +101,7 @@ class House:
             opened.push_async_callback(channel.close)
             await channel.open(partial(self._intake, name))
         self.world = self._world(ids)
+        opened.push_async_callback(self.world.model.close)
         self._join()
         await self._announce()
         await self.delivery.recover()
@@ -203,8 +205,22 @@ class House:
                 name: frozenset(ability.value for ability in channel.abilities)
                 for name, channel in self.channels.items()
             },
+            model=self._model(),
             policy_url=self.config.bot.privacy_url,
         )
+
+    def _model(self) -> Model:
+        section = self.config.model
+        if not (section.key and section.name):
+            return NoModel()
+        endpoint = Endpoint(
+            url=section.url,
+            name=section.name,
+            key=section.key,
+            timeout=section.timeout,
+            daily_budget=section.daily_budget,
+        )
+        return OpenAIModel(endpoint, now=self.clock.now, told=_model_told)
 
     def _join(self) -> None:
         """Make the way in, the way out and the clock, each knowing only what it needs."""
@@ -292,3 +308,9 @@ class House:
         }
         for channel in self.channels.values():
             await channel.announce(menus)
+
+
+def _model_told(outcome: Outcome, fault: str) -> None:
+    """Log a question that the model could not be asked, or did not answer; never what it was."""
+    if outcome not in (Outcome.CHOSEN, Outcome.NONE):
+        log.warning("model.unanswered", outcome=outcome.value, fault=fault)

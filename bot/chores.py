@@ -124,5 +124,3 @@ def _lacking() -> dict[str, list[str]]:
 
 def _tell(line: str) -> None:
     print(line)  # noqa: T201 - a chore says what it found by printing it
-
-

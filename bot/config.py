@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from handlers.router import Router
 from storage.sealing import BadKey, Seal
@@ -34,8 +34,10 @@ class Misconfigured(Exception):
         super().__init__("\n".join(self.faults))
 
 
-class Section(BaseModel, extra="forbid", frozen=True):
+class Section(BaseModel):
     """A section in which a name that does not exist is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TelegramPlaces(Section):
@@ -45,8 +47,10 @@ class TelegramPlaces(Section):
     staff: int | None = None
 
 
-class CommunitySection(BaseModel, extra="allow", frozen=True):
+class CommunitySection(BaseModel):
     """One [[community]]; sections of capabilities inside it override the general ones."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(min_length=1, max_length=80)
     zone: str = "UTC"
@@ -91,6 +95,16 @@ class WebSection(Section):
     port: int = Field(default=8080, ge=0, le=65535)
 
 
+class ModelSection(Section):
+    """A language model that helps to find the right answer; off without a key and a name."""
+
+    url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://")
+    name: str = ""
+    key: str = ""
+    timeout: float = Field(default=4.0, gt=0, le=30)  # seconds a question may take in all
+    daily_budget: int = Field(default=1_000, ge=1)  # questions a UTC day
+
+
 class BotSection(Section):
     """The bot itself."""
 
@@ -103,6 +117,7 @@ OWN: dict[str, type[Section]] = {
     "telegram": TelegramSection,
     "storage": StorageSection,
     "web": WebSection,
+    "model": ModelSection,
 }
 
 
@@ -128,6 +143,7 @@ class Config:
     telegram: TelegramSection
     storage: StorageSection
     web: WebSection
+    model: ModelSection
     communities: tuple[CommunitySection, ...]
     book: Book
 
@@ -161,7 +177,7 @@ def checked(file: Path, contents: Mapping[str, Any], routers: Iterable[Router]) 
     shapes = {router.name: router.shape for router in routers}
     faults: list[str] = []
     name = file.name
-    known = {*OWN, *shapes, "community", "model"}
+    known = {*OWN, *shapes, "community"}
     faults += [
         f"{name}: [{section}] is no section; there are {', '.join(sorted(known))}"
         for section in contents
@@ -188,7 +204,7 @@ def checked(file: Path, contents: Mapping[str, Any], routers: Iterable[Router]) 
 
 def overridden(contents: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """The file's contents with every BOT_<SECTION>__<KEY> put in its place."""
-    merged = {section: value for section, value in contents.items()}
+    merged = dict(contents)
     for variable, text in environment.items():
         section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
         if not variable.startswith(PREFIX) or not key:

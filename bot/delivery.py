@@ -116,7 +116,8 @@ class Delivery:
     def acknowledge(self, channel: str, press: str) -> None:
         """Tell the channel that a button's press was heard; if that fails, nothing is lost."""
         self._activity.begin()
-        task = asyncio.create_task(self._acknowledge(channel, press), name="acknowledge")
+        work = self._acknowledge(channel, press)
+        task = asyncio.create_task(work, name="acknowledge")  # noqa: TID251 - kept in `_presses`
         self._presses.add(task)
         task.add_done_callback(self._presses.discard)
 

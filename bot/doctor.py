@@ -56,7 +56,7 @@ def examined(file: Path, *, online: bool = False) -> Iterator[Finding]:
     here = "" if file.exists() else " (no such file: everything is as by default)"
     count = len(found.communities)
     yield Finding("configuration", f"{file.name}{here}; communities: {count}")
-    for look in (key, storage, disk, knowledge, telegram):
+    for look in (key, storage, disk, knowledge, model, telegram):
         yield look(found)
     if online and found.telegram.token:
         yield asyncio.run(_greeted(found))
@@ -153,6 +153,20 @@ def knowledge(found: Config) -> Finding:
     return Finding("knowledge", told or "none: questions go to people")
 
 
+def model(found: Config) -> Finding:
+    """Whether a language model is to be asked, and which; asks nobody."""
+    section = found.model
+    if section.key and not section.name:
+        mend = "set [model] name to one that the endpoint has, or take BOT_MODEL__KEY away"
+        return Finding("model", f"off: a key for {section.url}, but no name", False, mend)
+    if section.name and not section.key:
+        mend = "set BOT_MODEL__KEY (to any word, if the endpoint asks for none), or clear the name"
+        return Finding("model", f"off: {section.name} at {section.url}, but no key", False, mend)
+    if not section.key:
+        return Finding("model", "off: where search is unsure, the member is asked")
+    return Finding("model", f"on: {section.name} at {section.url}")
+
+
 def telegram(found: Config) -> Finding:
     """Whether there is a token, and of the right form; asks nobody."""
     token, section = found.telegram.token, found.telegram
@@ -184,5 +198,3 @@ async def _greeted(found: Config) -> Finding:
             "telegram online", "the token is refused", False, "get a new one from @BotFather"
         )
     return Finding("telegram online", f"@{answer['result'].get('username', '?')}")
-
-

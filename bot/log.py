@@ -11,9 +11,12 @@ import structlog
 # What may stand in a log line.  A key that is not here is dropped, so that a name
 # or a message cannot slip in with a new one.
 ALLOWED = frozenset(
-    "event level timestamp channel kind row number fault loop outcome attempts seconds count "
-    "reason address version path method status exception stage capability update url".split()
-)
+    {
+        "event", "level", "timestamp", "channel", "kind", "row", "number", "fault", "loop", "outcome",
+        "attempts", "seconds", "count", "reason", "address", "version", "path", "method", "status",
+        "exception", "stage", "capability", "update", "url",
+    }
+)  # fmt: skip
 
 
 def configure(*, stream: TextIO = sys.stderr, plain: bool | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The single way in: take an event down, let one capability decide, hand its notes to the writer."""
+"""The single way in: take an event down, let one capability decide, hand on what it noted."""
 
 from __future__ import annotations
 
@@ -433,8 +433,13 @@ class Pipeline:
             turn.say("house.fault")
         for one in await members.in_charge(turn.db, turn.community.id):
             if (home := turn.at_home(one)) is not None:
-                told = {"attempts": held.attempts, "number": held.id}
-                turn.say("house.fault_admin", to=home, prompted=True, **told)
+                turn.say(
+                    "house.fault_admin",
+                    to=home,
+                    prompted=True,
+                    attempts=held.attempts,
+                    number=held.id,
+                )
         return [self._outgoing(letter) for letter in turn.letters]
 
 

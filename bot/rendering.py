@@ -34,6 +34,7 @@ class Renderer:
             file=None if reply.file is None else (reply.file.name, reply.file.text.encode()),
             reply_to=reply.reply_to,
             edits=edits,
+            carried=letter.mirrors != 0,
             key=reply.key,
             words=reply.words,
         )

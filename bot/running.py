@@ -68,9 +68,7 @@ async def _telegram(found: Config) -> int:
         secret=section.webhook_secret,
         per_second=section.per_second,
         staff=[
-            str(one.telegram.staff)
-            for one in found.communities
-            if one.telegram.staff is not None
+            str(one.telegram.staff) for one in found.communities if one.telegram.staff is not None
         ],
     )
     studio = Studio()
@@ -224,5 +222,3 @@ async def _told_to_stop() -> None:
 
 def _tell(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the one thing a newcomer has to see
-
-

@@ -28,7 +28,7 @@ REPEATS_KEPT = timedelta(days=3)  # platforms tell again of what is at most a da
 
 
 class Scheduler:
-    """Hands what is due to those who deal with it: wakings to the way in, letters to the way out."""
+    """Hands what is due to who deals with it: wakings to the way in, letters to the way out."""
 
     def __init__(
         self,

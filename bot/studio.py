@@ -1,4 +1,4 @@
-"""The studio: pictures are drawn in a process of their own, as drawing keeps everything else waiting."""
+"""The studio: pictures are drawn in a process of their own, so that nobody waits for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a turn of an event: who it is about, where it is, and the upkeep that every event brings."""
+"""Making a turn of an event: who it is about, where, and the upkeep that every event brings."""
 
 from __future__ import annotations
 

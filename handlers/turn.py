@@ -1,4 +1,4 @@
-"""The vocabulary: what can happen, what can be answered, and the turn in which one meets the other."""
+"""The vocabulary: what can happen, what can be answered, and the turn in which they meet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from knowledge.library import Library
+from knowledge.model import Model, NoModel
 from knowledge.search import Index
 from knowledge.shelf import Rules
 from knowledge.texts import Texts
@@ -242,6 +243,7 @@ class World:
     names: Mapping[str, str] = field(default_factory=dict)  # channel → the bot's own name there
     links: Mapping[str, str] = field(default_factory=dict)  # channel → deep link, with {payload}
     abilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # channel → acts
+    model: Model = field(default_factory=NoModel)  # may choose among our answers; writes none
     policy_url: str = ""
     keep_days: int = 365  # how long what was said and heard is kept
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(15)  # fit for a link, guessed by none

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from knowledge.library import Audience, Entry
-from knowledge.search import Index
+from knowledge.search import LONGEST, Index
 
 SURE = 0.5  # balanced: rather right than wrong
 UNSURE = 0.12  # below this a choice would be a guess
@@ -44,6 +44,8 @@ def answer(
 ) -> Outcome:
     """What the library has to say to a question.
 
+    A message too long to be read to its end is never answered outright.
+
     audience: what the person may be shown; in a group "public", whoever asks
     language: of the person; an entry that exists in it is preferred
     strict:   also demands a score that nine of ten questions without an answer stay under
@@ -54,6 +56,7 @@ def answer(
     if not hits or hits[0].confidence < UNSURE:
         return Unknown()
     best = hits[0]
-    if best.confidence >= SURE and not (strict and best.score < index.threshold):
+    doubted = len(question) > LONGEST or (strict and best.score < index.threshold)
+    if best.confidence >= SURE and not doubted:
         return Answered(best.entry, best.confidence)
     return Unsure(tuple(hit.entry for hit in hits if hit.score >= NEAR * best.score))

@@ -34,10 +34,10 @@ REST = timedelta(seconds=60)  # for this long
 AT_ONCE = 32  # questions: a slow model holds up no more turns than this
 
 # How an answer of one small object is asked for.  Models that think before they speak take none of
-# it, say so with status 400, and are asked without it from then on.
+# it, say so with status 400 (some with 422), and are asked without it from then on.
 FORM: dict[str, Any] = {
     "temperature": 0,
-    "max_tokens": 20,
+    "max_tokens": 30,
     "response_format": {"type": "json_object"},
 }
 
@@ -113,7 +113,9 @@ class OpenAIModel:
         told: Callable[[Outcome, str], None] = lambda outcome, fault: None,
         boundary: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        """now:      aware, for the budget's day and the rest after failures
+        """Get ready to ask; nothing is asked yet.
+
+        now:      aware, for the budget's day and the rest after failures
         pause:    sleeps so many seconds between two requests
         told:     hears what came of each question, with the class of the fault or ""
         boundary: a mark that nobody can guess, a new one each time
@@ -204,7 +206,7 @@ class OpenAIModel:
         form = self._form
         try:
             return await self._requested(told, form)
-        except openai.BadRequestError:
+        except (openai.BadRequestError, openai.UnprocessableEntityError):
             if not form:
                 raise
             said = await self._requested(told, {})
@@ -303,7 +305,7 @@ def masked(text: str) -> str:
     >>> masked("身份证11010519491231002X，电话一三八零零一三八零零零，几点开门？")
     '身份证[number],电话[number],几点开门?'
     """
-    plain = unicodedata.normalize("NFKC", HIDDEN.sub("", text[:READ]))
+    plain = unicodedata.normalize("NFKC", HIDDEN.sub("", text[:READ]))[:READ]
     for pattern, mark in MASKS:
         plain = pattern.sub(mark, plain)
     return plain
@@ -312,7 +314,7 @@ def masked(text: str) -> str:
 WORD = rf"[^\s@,;:!?()<>\[\]\"'{HAN}]"  # of an address; Chinese stands around it without a space
 DIGIT = "[0-9零〇○一二三四五六七八九幺\u0660-\u0669\u06f0-\u06f9\u0966-\u096f]"
 MASKS = (
-    (re.compile(rf"{WORD}{{1,64}}@{WORD}{{1,200}}\.{WORD}{{2,24}}"), "[email]"),
+    (re.compile(rf"{WORD}{{1,64}}+@{WORD}{{1,200}}\.{WORD}{{2,24}}"), "[email]"),
     (re.compile(r"(?<![\w@])@[A-Za-z0-9_]{3,}|(?<=[^\x00-\x7f])@[A-Za-z0-9_]{3,}"), "[handle]"),
     (re.compile(rf"[+(]?{DIGIT}(?:[\s().·_/*–—-]{{0,3}}{DIGIT}){{6,}}[Xx]?"), "[number]"),
 )

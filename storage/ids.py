@@ -1,4 +1,4 @@
-"""Row ids, known before the row is written: blocks reserved in the database, handed out in memory."""
+"""Row ids, known before the row is written: reserved in blocks, handed out in memory."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class PostgresWriter:
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue()
         self._closed = False
         self._connection: asyncpg.Connection | None = None
-        self._task = asyncio.ensure_future(self._work())
+        self._task = asyncio.ensure_future(self._work())  # noqa: TID251 - awaited in `close`
 
     async def settle(self, changes: Sequence[Change]) -> list[Outcome]:
         if self._closed:

@@ -88,7 +88,7 @@ def driver_url(url: str) -> str:
     return f"{'sqlite+aiosqlite' if scheme == 'sqlite' else 'postgresql+asyncpg'}://{rest}"
 
 
-def _alembic(url: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - alembic is read only here
+def _alembic(url: str):  # type: ignore[no-untyped-def]
     from alembic.config import Config
 
     config = Config()

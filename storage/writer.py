@@ -1,4 +1,4 @@
-"""The writer: many turns' changes in one commit, each undone alone if it rests on what is no more."""
+"""The writer: many turns' changes in one commit, each undone alone if what it rests on is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small town to test in: real handlers, a real database; only clock, chance and network are ours."""
+"""A small town to test in: real handlers, a real database, a clock that waits for us."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import handlers
 from bot import config
 from bot.app import House
-from bot.channels import Ability, Malformed, Said
+from bot.channels import Ability, Limits, Malformed, Said, Unreachable
 from bot.clock import ShiftedClock
 from handlers.router import Router
 from handlers.turn import Event, Kind, Media, Person, To, Where
@@ -86,7 +86,7 @@ class Street:
 
     name = "street"
     abilities = frozenset(Ability)
-    limits = None
+    limits: Limits | None = None
     link = "https://street.example/innkeeper?start={payload}"
 
     def __init__(self, name: str = "street") -> None:
@@ -113,8 +113,6 @@ class Street:
         await self._intake(list(events))
 
     async def send(self, to: To, said: Said) -> str:
-        from bot.channels import Unreachable
-
         if self.trouble:
             raise self.trouble.pop(0)
         if to.place in self.closed:
@@ -404,7 +402,7 @@ class Community:
         await self.house.settled()
 
     async def passes(self, **span: float) -> None:
-        """Let time pass, through everything that falls due on the way: `passes(days=1, hours=2)`."""
+        """Let time pass, as in `passes(days=1, hours=2)`, through all that falls due on the way."""
         await self.house.advance(timedelta(**span))
 
     def number(self, what: str) -> str:

@@ -88,7 +88,8 @@ def test_each_outside_library_has_one_door() -> None:
         f"{path} imports {name}"
         for path, tree in sources(*ROOMS)
         for name in imported(tree)
-        if (door := DOORS.get(name.partition(".")[0])) and not path.startswith(door)
+        if (door := DOORS.get(name.partition(".")[0]))
+        and not path.startswith(door)
         and not (path == "bot/doctor.py" and name == "sqlite3")
     ]
     assert wrong == []

@@ -1,4 +1,4 @@
-"""The command line: what it says to an operator, and that it says it without importing the world."""
+"""The command line: what it tells an operator, without importing the world to say it."""
 
 from __future__ import annotations
 

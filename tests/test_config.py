@@ -66,11 +66,11 @@ def test_a_missing_file_is_an_empty_one(tmp_path: Path) -> None:
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     found = read(
         tmp_path, "[bell]\nloud = 5\n", BOT_BELL__LOUD="7", BOT_BELL__AT="06:30:00",
-        BOT_TELEGRAM__TOKEN="123:abc", BOT_WEB__HOST="0.0.0.0",
+        BOT_TELEGRAM__TOKEN="123:abc", BOT_WEB__HOST="10.0.0.1",
     )  # fmt: skip
     assert found.book.of(Settings, "x") == Settings(loud=7, at=time(6, 30))
     assert found.telegram.token == "123:abc"
-    assert found.web.host == "0.0.0.0"
+    assert found.web.host == "10.0.0.1"
 
 
 def test_a_community_changes_settings_for_itself_alone(tmp_path: Path) -> None:

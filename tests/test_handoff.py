@@ -177,7 +177,10 @@ async def test_a_case_is_not_talked_about_in_the_group(
 async def test_without_staff_it_says_so_and_how_else_to_reach_people(alone: Community) -> None:
     ana = await alone.resident("Ana")
     await ana.says("/human")
-    assert (ana.last.key, ana.last.words) == ("handoff.nobody_but", {"contact": "hello@tea.example"})
+    assert (ana.last.key, ana.last.words) == (
+        "handoff.nobody_but",
+        {"contact": "hello@tea.example"},
+    )
     assert await speaker(ana) is Speaker.BOT
 
 
@@ -413,7 +416,10 @@ async def test_the_card_closes_the_case_for_whoever_works_there(
     close = town.desk[-1].buttons[1]
     await lin.presses_at_desk(ana, close)
     await lin.presses_at_desk(ana, close)
-    assert [one.key for one in town.desk[-2:]] == ["handoff.closed_at_desk", "handoff.closed_before"]
+    assert [one.key for one in town.desk[-2:]] == [
+        "handoff.closed_at_desk",
+        "handoff.closed_before",
+    ]
     assert [one.key for one in ana.inbox].count("handoff.closed") == 1
 
 
@@ -444,9 +450,7 @@ async def test_what_is_pressed_or_said_out_of_place_at_the_desk_is_explained(
     for data in ("handoff.claim:999999", "handoff.claim:", "handoff.close:x"):
         await lin.presses_at_desk(ana, data)
         assert town.desk[-1].key == "handoff.gone"
-    await town.happens(
-        lin._event(Kind.SAID, where=Where(id=STAFF, private=False), text="/close")
-    )
+    await town.happens(lin._event(Kind.SAID, where=Where(id=STAFF, private=False), text="/close"))
     assert town.desk[-1].key == "handoff.not_here"
 
 

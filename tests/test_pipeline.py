@@ -217,8 +217,10 @@ async def test_names_and_words_are_sealed_at_rest(town: Community) -> None:
     ana = await town.resident("Anastasia", member=False)
     await ana.says("my secret wish")
     db = town.house.database.reader
-    rows = [*await db.rows("SELECT name AS cell FROM members"),
-            *await db.rows("SELECT body AS cell FROM interactions WHERE body IS NOT NULL")]  # fmt: skip
+    rows = [
+        *await db.rows("SELECT name AS cell FROM members"),
+        *await db.rows("SELECT body AS cell FROM interactions WHERE body IS NOT NULL"),
+    ]
     assert len(rows) >= 3
     for row in rows:
         assert b"Anastasia" not in bytes(row["cell"])

@@ -1,4 +1,4 @@
-"""The clock: what is daily happens once a day for each, at their own time, and never late at night."""
+"""The clock: what is daily happens once a day for each, at their own time, never late at night."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def add(digest: str) -> Change:
 
 
 async def digests(opened: Database) -> list[str]:
-    return [row["digest"] for row in await opened.reader.rows("SELECT digest FROM tokens ORDER BY 1")]
+    rows = await opened.reader.rows("SELECT digest FROM tokens ORDER BY 1")
+    return [row["digest"] for row in rows]
 
 
 async def test_all_changes_of_a_turn_are_kept_or_none(opened: Database) -> None:
@@ -68,10 +69,7 @@ async def test_many_turns_settled_at_once_are_all_kept(opened: Database) -> None
 
 async def test_a_closed_writer_takes_nothing_and_has_kept_everything(url: str) -> None:
     one = await database.opened(url, Seal.of(KEY))
-    last = asyncio.ensure_future(one.writer.settle([add("last")]))
-    await asyncio.sleep(0)
-    await one.writer.close()
-    await last
+    await asyncio.gather(one.writer.settle([add("last")]), one.writer.close())
     with pytest.raises(Closed):
         await one.writer.settle([add("late")])
     assert await digests(one) == ["last"]
@@ -133,5 +131,4 @@ def test_a_key_that_is_none_is_refused(key: str) -> None:
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:///", "sqlite:///:memory:"])
 def test_a_url_that_names_no_database_is_refused(url: str) -> None:
     with pytest.raises(BadURL):
-        if database.is_sqlite(url):
-            database.sqlite_path(url)
+        database.sqlite_path(url) if url.startswith("sqlite:") else database.is_sqlite(url)
