@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from bot import metrics
-from bot.channels import Channel
+from bot.channels import Channel, Menus
 from bot.clock import ShiftedClock
 from bot.config import CommunitySection, Config
 from bot.delivery import Delivery
@@ -74,6 +74,8 @@ class House:
         self._alone = alone
         self._draw = draw
         self._tasks: list[asyncio.Task[None]] = []
+        self._menus: Menus = {}
+        self._announced: dict[str, list[str]] = {}  # channel → where staff have their menu
         self._opened = AsyncExitStack()  # what is to be let go of again, the latest first
 
     # ---------------------------------------------------------------- opening
@@ -246,6 +248,7 @@ class House:
             front=self.delivery,
             activity=self.activity,
             alarm=self.alarm,
+            reloaded=self._announce_to_staff,
         )
         self.scheduler = Scheduler(
             database=database,
@@ -306,8 +309,22 @@ class House:
             for role in (Role.MEMBER, Role.STAFF, Role.ADMIN)
             for language in texts.languages
         }
-        for channel in self.channels.values():
-            await channel.announce(menus)
+        self._menus = menus
+        for name, channel in self.channels.items():
+            self._announced[name] = self._staff_places(name)
+            await channel.announce(menus, self._announced[name])
+
+    async def _announce_to_staff(self) -> None:
+        """Staff who have just got a place see their menu there."""
+        for name, channel in self.channels.items():
+            if (places := self._staff_places(name)) != self._announced.get(name):
+                staffs = {key: menu for key, menu in self._menus.items() if key[0] == Role.STAFF}
+                await channel.announce(staffs, places)
+                self._announced[name] = places
+
+    def _staff_places(self, channel: str) -> list[str]:
+        spots = self.directory.spots.values()
+        return [one.ref for one in spots if one.kind == "staff" and one.channel == channel]
 
 
 def _model_told(outcome: Outcome, fault: str) -> None:

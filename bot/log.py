@@ -12,9 +12,9 @@ import structlog
 # or a message cannot slip in with a new one.
 ALLOWED = frozenset(
     {
-        "event", "level", "timestamp", "channel", "kind", "row", "number", "fault", "loop", "outcome",
-        "attempts", "seconds", "count", "reason", "address", "version", "path", "method", "status",
-        "exception", "stage", "capability", "update", "url",
+        "event", "level", "timestamp", "channel", "kind", "row", "number", "fault", "loop",
+        "outcome", "attempts", "seconds", "count", "reason", "address", "version", "path", "method",
+        "status", "exception", "stage", "capability", "update", "url",
     }
 )  # fmt: skip
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -38,6 +38,7 @@ REPLAYS = 8  # a turn that keeps resting on what is no more is a fault
 ATTEMPTS = 3  # faults before an event is set aside
 FIRST_PAUSE = 2.0  # seconds before a failed event is tried again; doubles each time
 FACTS_A_TURN = 20  # more means that a listener feeds itself
+NOTE_WAITS = timedelta(seconds=2)  # for a join to be told of in the better way
 BODY = 8000  # characters of a message that are kept
 CLOCKWORK = (Kind.WOKE, Kind.DID)
 
@@ -71,6 +72,7 @@ class Pipeline:
         front: Front,
         activity: Activity,
         alarm: Alarm,
+        reloaded: Callable[[], Awaitable[None]],
     ) -> None:
         self.database = database
         self.world = world
@@ -78,6 +80,7 @@ class Pipeline:
         self.board = board
         self._front = front
         self._alarm = alarm
+        self._reloaded = reloaded  # somebody else may want to know of new places
         self.lanes: Lanes[Waiting] = Lanes(self.deal, activity)
 
     # ---------------------------------------------------------------- taking in
@@ -275,9 +278,21 @@ class Pipeline:
                 return self._named(f"later {event.data}")
             case Kind.DID:
                 return self._named(f"did {event.words.get('topic', '')}.{event.data}")
+            case Kind.JOINED if event.message and not event.data:
+                self._wait_for_the_link(turn)
+                return []
             case Kind.JOINED | Kind.LEFT:
                 return board.watching(event.kind) if turns.comes_or_goes(turn) else []
         return board.watching(event.kind)
+
+    def _wait_for_the_link(self, turn: Turn) -> None:
+        """A note in the chat tells of a join, and not by whose link: the other telling may follow.
+
+        Platforms tell of a join in several ways, in no order.  If this is the only
+        one, it counts after a moment; if not, it then changes nothing.
+        """
+        noted = msgspec.structs.replace(turn.event, id=f"{turn.event.id}:noted", message="")
+        turn.woken.append((turn.now + NOTE_WAITS, noted))
 
     def _answering(self, turn: Turn) -> list[Chosen]:
         """Who answers what was said: a command, a deep link, what is expected, or the speaker."""
@@ -285,8 +300,7 @@ class Pipeline:
         if said is not None and said[0] in self.board.commands:
             return self._commanded(turn, self.board.commands[said[0]], said[1])
         if turn.spot is not None and turn.spot.kind == "staff":
-            at_desk = self.board.desk is not None and turn.subject is not None
-            return [self.board.desk] if at_desk and self.board.desk else []
+            return self._at_desk(turn)
         if not turn.event.addressed:
             return []
         if said is not None:
@@ -295,6 +309,14 @@ class Pipeline:
             return expected
         chosen = self.board.spoken.get(turn.conversation.speaker)
         return [chosen] if chosen else []
+
+    def _at_desk(self, turn: Turn) -> list[Chosen]:
+        """Staff talk in a member's topic; elsewhere in their place they are among themselves."""
+        if self.board.desk is None or turn.subject is None:
+            return []
+        if turn.event.person is not None and turn.event.person.anonymous:
+            raise Refusal("house.anonymous")
+        return [self.board.desk]
 
     def _commanded(self, turn: Turn, command: Command, rest: str) -> list[Chosen]:
         turn.rest = rest
@@ -355,6 +377,7 @@ class Pipeline:
         fresh = await communities.read(self.database.reader)
         self.directory.communities = fresh.communities
         self.directory.spots = fresh.spots
+        await self._reloaded()
 
     def _outgoing(self, letter: Letter) -> Waiting:
         return Waiting(

@@ -67,9 +67,6 @@ async def _telegram(found: Config) -> int:
         webhook_url=section.webhook_url,
         secret=section.webhook_secret,
         per_second=section.per_second,
-        staff=[
-            str(one.telegram.staff) for one in found.communities if one.telegram.staff is not None
-        ],
     )
     studio = Studio()
     house = House(found, discovered(), [channel], clock, draw=studio.draw)

@@ -68,8 +68,9 @@ class _Story:
         await self._people.ranks(bo, self._group.id, "admin")
         lin = await self._comes("Lin 林", "zh", self._group, self._desk)
         await self._says(bo, self._group.id, "Welcome to Harbour Tea. New here? Say hello.")
-        he = await self._comes("小禾", "zh", self._group)
+        mei = await self._comes("Mei 梅", "zh", self._group)
         ana = await self._comes("Ana", "en", self._group)
+        he = await self._comes("小禾", "zh", self._group)
         await self._says(
             ana, self._group.id, "Hello all. I mostly drink oolong, and too much of it."
         )
@@ -77,7 +78,6 @@ class _Story:
         await self._asks_for_a_person(he, lin)
         await self._starts(ana)
         await self._says(ana, await self._home(ana), "/checkin")
-        mei = await self._comes("Mei 梅", "zh", self._group)
         await self._says(mei, self._group.id, "大家好，我是梅，喜欢白茶。")
         await self._starts(mei)
         await self._comes("Theo", "en")
@@ -86,8 +86,7 @@ class _Story:
     async def _asks_for_a_person(self, member: int, staff: int) -> None:
         """So that the staff place has a topic to look at."""
         await self._starts(member)
-        await self._says(member, await self._home(member), "我想找人帮我挑第一款茶，可以吗？")
-        await self._says(member, await self._home(member), "转人工")
+        await self._says(member, await self._home(member), "/human 想请人帮我挑第一款茶")
         topics = await web.topics(self._db, self._desk.id)
         for topic in topics:
             await self._people.says(
@@ -99,11 +98,16 @@ class _Story:
         await self._house.settled()
 
     async def _look(self, mei: int, ana: int, bo: int, lin: int) -> None:
-        """What each has open."""
-        await self._people.opens(mei, await self._home(mei))
-        await self._people.opens(ana, await self._home(ana))
-        await self._people.opens(bo, self._group.id)
-        await self._people.opens(lin, self._desk.id)
+        """What each has open, and has read."""
+        for person, chat in (
+            (mei, await self._home(mei)),
+            (ana, await self._home(ana)),
+            (bo, self._group.id),
+            (lin, self._desk.id),
+        ):
+            await self._people.opens(person, chat)
+            last = await web.latest(self._db, chat=chat, topic=web.GENERAL, most=1)
+            await self._people.reads(person, chat, web.GENERAL, last[-1].id if last else 0)
 
     async def _comes(self, name: str, language: str, *places: Chat) -> int:
         person = await self._people.arrives(name, language)

@@ -157,8 +157,10 @@ def _zone(turn: Turn) -> None:
 
 
 def _role(turn: Turn) -> None:
-    """Whoever may write in the staff place is staff."""
-    at_work = turn.spot is not None and turn.spot.kind == "staff"
+    """Whoever may write in the staff place, and shows who they are, is staff."""
+    person = turn.event.person
+    known = person is not None and not person.anonymous
+    at_work = known and turn.spot is not None and turn.spot.kind == "staff"
     if at_work and turn.event.kind in (Kind.SAID, Kind.PRESSED, Kind.JOINED):
         _at_least(turn, Role.STAFF)
     if at_work and turn.event.kind is Kind.LEFT and turn.member.role == Role.STAFF:

@@ -92,7 +92,7 @@ async def _introduce(turn: Turn, case: Case, staff: To) -> None:
         buttons=((_claim(case), _close(case)),),
         number=case.number,
         name=member.name,
-        language=turn.world.texts.say(turn.language, "language.own_name"),
+        speaks=turn.world.texts.say(turn.language, "language.own_name"),
         reason=f"@handoff.reason.{case.reason}",
         said="\n".join(lines) if lines else "@handoff.nothing_said",
     )

@@ -176,7 +176,7 @@ async def _wish(turn: Turn, *, silenced: bool, reminders: bool) -> None:
 async def _show(turn: Turn) -> None:
     member = turn.member
     words = {
-        "language": turn.world.texts.say(turn.language, "language.own_name"),
+        "speaks": turn.world.texts.say(turn.language, "language.own_name"),
         "zone": _zone_in_words(turn),
         "reminders": "@language.on" if member.reminders else "@language.off",
         "notices": "@language.off" if member.silenced else "@language.on",

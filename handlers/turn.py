@@ -67,6 +67,7 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     name: str = ""
     language: str = ""  # the code the platform gives, such as "zh-hans"; may be empty
+    anonymous: bool = False  # speaks in a chat's name, so that nobody can tell who it is
 
 
 class Where(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -240,7 +241,6 @@ class World:
     shelf: Shelf
     ids: ids.Ids
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role → commands
-    names: Mapping[str, str] = field(default_factory=dict)  # channel → the bot's own name there
     links: Mapping[str, str] = field(default_factory=dict)  # channel → deep link, with {payload}
     abilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # channel → acts
     model: Model = field(default_factory=NoModel)  # may choose among our answers; writes none

@@ -125,8 +125,8 @@ class OpenAIModel:
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
             base_url=endpoint.url,
-            timeout=endpoint.timeout,
-            max_retries=0,  # we do that, within one deadline
+            timeout=None,  # these two are ours,
+            max_retries=0,  # within one deadline
         )
         self._endpoint = endpoint
         self._pause = pause
@@ -351,8 +351,6 @@ def _turned_away(fault: Exception) -> bool:
     """Whether we were refused or never reached anybody, and so nothing was worked out for us."""
     import openai
 
-    if isinstance(fault, openai.APITimeoutError):
-        return False
     return isinstance(fault, openai.APIStatusError | openai.APIConnectionError)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import handlers
 from bot import config
 from bot.app import House
-from bot.channels import Ability, Limits, Malformed, Said, Unreachable
+from bot.channels import Ability, Limits, Malformed, Menus, Said, Unreachable
 from bot.clock import ShiftedClock
 from handlers.router import Router
 from handlers.turn import Event, Kind, Media, Person, To, Where
@@ -143,7 +143,7 @@ class Street:
     async def acknowledge(self, press: str) -> None:
         self.acknowledged.append(press)
 
-    async def announce(self, menus: dict[tuple[str, str], list[tuple[str, str]]]) -> None:
+    async def announce(self, menus: Menus, staff: Sequence[str]) -> None:
         self.menus = menus
 
     async def close(self) -> None:

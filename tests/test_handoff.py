@@ -170,7 +170,10 @@ async def test_a_case_is_not_talked_about_in_the_group(
     await ana.says("how is my case?", group=True)
     await lin.answers(ana, "Looking into it")
     await ana.says("how is my case?", group=True)
-    assert {one.key for one in town.group} == {"handoff.in_private"}
+    assert [one.key for one in town.group if one.key.startswith("handoff.")] == [
+        "handoff.in_private",
+        "handoff.in_private",
+    ]
     assert carried(town.desk) == []
 
 
@@ -473,7 +476,7 @@ async def test_in_a_group_danger_reaches_staff_and_shows_no_case(
     town: Community, ana: Resident
 ) -> None:
     await ana.says("/human I want to kill myself", group=True)
-    assert [one.key for one in town.group] == ["handoff.crisis"]
+    assert [one.key for one in town.group if one.key.startswith("handoff.")] == ["handoff.crisis"]
     assert town.desk[-1].words["reason"] == "@handoff.reason.crisis"
 
 

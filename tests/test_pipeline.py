@@ -283,3 +283,32 @@ def test_two_capabilities_cannot_both_answer_talk() -> None:
     second.otherwise(Speaker.HUMAN)(nothing)
     with pytest.raises(Conflict, match="claimed by first, second"):
         Switchboard.of([first, second])
+
+
+async def test_the_telling_of_a_join_that_names_the_link_wins_in_any_order(
+    town: Community,
+) -> None:
+    """A note in the chat may come first, without the link: it waits for the better telling."""
+    ana = await town.resident("Ana", member=False)
+    where = Where(id="group-1", private=False)
+    await town.happens(ana._event(Kind.JOINED, where=where, message="note-1"))
+    assert not (await ana.known()).present
+    await ana.joins("https://street.example/+link")
+    await town.passes(seconds=5)
+    names = await town.house.database.reader.rows("SELECT name FROM facts ORDER BY id")
+    assert [row["name"] for row in names] == ["joined"]
+    ben = await town.resident("Ben", member=False)
+    await town.happens(ben._event(Kind.JOINED, where=where, message="note-2"))
+    await town.passes(seconds=5)
+    assert (await ben.known()).present
+
+
+async def test_nobody_becomes_staff_by_hiding_who_they_are(town: Community) -> None:
+    hidden = Person("chat:-100", "Desk", anonymous=True)
+    event = Event(
+        kind=Kind.SAID, channel="street", id="a1", at=town.clock.now(), person=hidden,
+        where=Where(id="desk-1", private=False), text="hello",
+    )  # fmt: skip
+    await town.happens(event)
+    roles = await town.house.database.reader.rows("SELECT role FROM members")
+    assert [row["role"] for row in roles] == ["member"]

@@ -952,7 +952,7 @@ def menus(api: BotAPI) -> dict[tuple[str, str], list[str]]:
 
 async def test_each_role_sees_its_menu_in_its_language(api: BotAPI, desk: Desk) -> None:
     room = api.group("Desk", forum=True)
-    channel = Telegram(api.token, Clock(), api=api.url, staff=[str(room.id)])
+    channel = Telegram(api.token, Clock(), api=api.url)
     await channel.open(desk)
     api.breaks(400, "Bad Request: of next year", method="setMyCommands")
     with capture_logs() as logs:
@@ -962,7 +962,8 @@ async def test_each_role_sees_its_menu_in_its_language(api: BotAPI, desk: Desk) 
                 ("member", "en"): [("checkin", "Check in"), ("help", "d" * 300)],
                 ("staff", "en"): [("close", "Close the case")],
                 ("admin", "en"): [("setup", "Set up")],
-            }
+            },
+            staff=[str(room.id)],
         )
     await channel.close()
     shown = menus(api)

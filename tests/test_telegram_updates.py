@@ -215,7 +215,7 @@ def anonymous(chat: Json, **more: Any) -> Json:
 
 def test_who_speaks_in_the_name_of_a_chat_is_no_member() -> None:
     (event,) = events(update(message=anonymous(CLUB, text="welcome, all")))
-    assert event.person == Person(id="chat:-1001", name="Club")
+    assert event.person == Person(id="chat:-1001", name="Club", anonymous=True)
     assert not event.addressed
 
 

@@ -116,6 +116,10 @@ class Limits:
     overall: float  # messages a second
 
 
+# (role, language) → [(command, description)]
+Menus = dict[tuple[str, str], list[tuple[str, str]]]
+
+
 class Channel(Protocol):
     """One platform.  `send` and `do` raise only the exceptions of this file."""
 
@@ -138,8 +142,8 @@ class Channel(Protocol):
     async def acknowledge(self, press: str) -> None:
         """Tell the platform that a pressed button was heard."""
 
-    async def announce(self, menus: dict[tuple[str, str], list[tuple[str, str]]]) -> None:
-        """Register the menus: (role, language) → [(command, description)]."""
+    async def announce(self, menus: Menus, staff: Sequence[str]) -> None:
+        """Register the menus; that of staff is shown in these chats, where they work."""
 
     async def close(self) -> None:
         """Let go of the platform."""

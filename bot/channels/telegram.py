@@ -65,7 +65,6 @@ class Telegram(Channel):
         webhook_url: str = "",
         secret: str = "",
         per_second: float = 30.0,
-        staff: Sequence[str] = (),
         poll_seconds: int = POLL_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -73,7 +72,6 @@ class Telegram(Channel):
 
         webhook_url: where Telegram reaches us; without a path it gets "/hooks/<name>"
         secret:      what Telegram shows when it comes there
-        staff:       the chats in which the menu of staff is shown
         Raises `Misconfigured` for a webhook at which anybody could pretend to be Telegram.
         """
         if mode == "webhook" and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret):
@@ -86,7 +84,6 @@ class Telegram(Channel):
             )
         self.name = name
         self.limits: Limits | None = Limits(per_chat=1, per_group=20, overall=per_second)
-        self.staff = tuple(staff)
         address = urlsplit(webhook_url)
         self.path = address.path if address.path.strip("/") else f"/hooks/{name}"
         self._webhook_url = urlunsplit(address._replace(path=self.path))
@@ -245,13 +242,13 @@ class Telegram(Channel):
             if not refused.says("query is too old", "query id is invalid"):
                 raise
 
-    async def announce(self, menus: Menus) -> None:
+    async def announce(self, menus: Menus, staff: Sequence[str]) -> None:
         """Register the menus; one that Telegram does not take is logged, and the rest go on.
 
         A role's English menu, or else its first, is also shown to those of other languages.
         """
         for (role, language), commands in _for_everyone(menus).items():
-            for scope in self.staff if role == "staff" else SCOPES.get(role, ()):
+            for scope in staff if role == "staff" else SCOPES.get(role, ()):
                 menu = partial(self._methods.menu, commands, scope, language)
                 try:
                     await self._patience.trying(menu, slowed, attempts=PART_ATTEMPTS)

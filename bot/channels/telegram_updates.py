@@ -251,7 +251,8 @@ def _asked(request: JoinRequest, number: str, me: Me) -> Iterator[Event]:
 def _speaker(message: Message) -> Person | None:
     """Who said it; None for a bot.  A chat is not a person, so its id cannot be a member's."""
     if message.sender_chat:
-        return Person(id=f"chat:{message.sender_chat.id}", name=message.sender_chat.title)
+        chat = message.sender_chat
+        return Person(id=f"chat:{chat.id}", name=chat.title, anonymous=True)
     if message.sender is None or message.sender.is_bot:
         return None
     return _person(message.sender)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from bot.channels import (
     Impossible,
     Intake,
     Limits,
+    Menus,
     Said,
     ThreadGone,
     Unreachable,
@@ -99,7 +100,7 @@ class WebChannel:
         self.live.answered((int(chat), int(topic)))
         await self.ground.changed(int(chat))
 
-    async def announce(self, menus: dict[tuple[str, str], list[tuple[str, str]]]) -> None:
+    async def announce(self, menus: Menus, staff: Sequence[str]) -> None:
         self.menus = menus
 
     async def close(self) -> None:
@@ -212,7 +213,9 @@ def _pieces(said: Said) -> list[tuple[Body, bytes | None]]:
     if said.file:
         name, contents = said.file
         files.append((Body(kind="file", name=name), contents))
-    files += [(Body(kind=kind, name=name, copy=number(ref)), None) for kind, ref, name in said.media]
+    files += [
+        (Body(kind=kind, name=name, copy=number(ref)), None) for kind, ref, name in said.media
+    ]
     (first, data), *others = files or [(Body(), None)]
     told = msgspec.structs.replace(
         first, text=said.text, buttons=said.buttons, reply_to=number(said.reply_to)

@@ -12,32 +12,28 @@ PATIENCE = 30.0  # seconds after which an answer is not thought of as on its way
 
 
 class Watch:
-    """What has changed since it was last asked, for the people one page shows."""
+    """Whether something has changed for the people one page shows."""
 
     def __init__(self, people: frozenset[int]) -> None:
         self.people = people
-        self._changed: set[int] = set()
-        self._something = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def tell(self, people: Iterable[int]) -> None:
         """Something has changed for these."""
-        if mine := self.people.intersection(people):
-            self._changed |= mine
-            self._something.set()
+        if not self.people.isdisjoint(people):
+            self._changed.set()
 
     async def wait(self, seconds: float) -> None:
         """Return once something has changed, or after so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                await self._something.wait()
+                await self._changed.wait()
         except TimeoutError:
             pass
 
-    def taken(self) -> set[int]:
-        """For whom something has changed; from here on only what is new counts."""
-        changed, self._changed = self._changed, set()
-        self._something.clear()
-        return changed
+    def clear(self) -> None:
+        """From here on only what is new counts."""
+        self._changed.clear()
 
 
 class Live:

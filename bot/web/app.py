@@ -14,9 +14,7 @@ from bot.channels.web import WebChannel
 from bot.web.access import Handler, by_own_name, harden
 
 UPLOAD_BYTES = 10 * 2**20  # a little more than a file may have, so that we can say it is too large
-SILENT = timedelta(
-    minutes=3
-)  # a platform is heard from every minute, news or none
+SILENT = timedelta(minutes=3)  # a platform is heard from every minute, news or none
 
 
 def application(

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_datetime
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from bot.web.phone import Face
 from handlers.turn import Clock
 from knowledge.texts import Texts
 
@@ -44,6 +45,7 @@ class Pages:
             language=language,
             say=partial(self._texts.say, language),
             day=partial(self._day, language),
+            role=partial(self._role, language),
             clock=self.clock(language),
             **words,
         )
@@ -72,6 +74,9 @@ class Pages:
         if day == today - timedelta(days=1):
             return self.text(language, "playground.day.yesterday")
         return _written(datetime(day.year, day.month, day.day, tzinfo=self._zone()), DAYS, language)
+
+    def _role(self, language: str, face: Face) -> str:
+        return self.text(language, f"playground.role.{face.role}")
 
     def _now(self) -> datetime:
         return self._clock.now().astimezone(self._zone())

@@ -132,9 +132,7 @@ class Playground:
             say(language, "playground.chip.ask"),
             say(theirs, "playground.chip.ask_text"),
         )
-        special = [
-            (f"/{name}", f"/{name}") for name, _ in screen.commands if name not in usual
-        ]
+        special = [(f"/{name}", f"/{name}") for name, _ in screen.commands if name not in usual]
         match screen.kind:
             case "staff":
                 return special
@@ -160,9 +158,9 @@ class Playground:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        with self._live.watching(sitting.values()) as watch:
-            with suppress(ClientConnectionResetError, ConnectionResetError):  # the page was closed
-                await self._follow(request, response, watch, sitting)
+        closed = suppress(ClientConnectionResetError, ConnectionResetError)
+        with self._live.watching(sitting.values()) as watch, closed:
+            await self._follow(request, response, watch, sitting)
         for person in sitting.values():
             if not self._live.watched(person):
                 self._stage.phones.looks(person, False)

@@ -22,7 +22,7 @@ SLOTS = ("a", "b", "c")
 ROLES = {"a": ("member", "visitor"), "b": ("admin",), "c": ("staff",)}  # who sits there at first
 YEAR = 365 * 86400  # seconds
 
-Form = Mapping[str, str | bytearray | FileField]
+Form = Mapping[str, str | bytes | bytearray | FileField]
 Sitting = dict[str, int]  # slot → person
 
 
