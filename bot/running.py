@@ -56,6 +56,7 @@ def run(file: Path) -> int:
 
 
 async def _telegram(found: Config) -> int:
+    stop = _told_to_stop()
     await schema.prepare(found.storage.url)
     clock = SystemClock()
     section = found.telegram
@@ -79,7 +80,7 @@ async def _telegram(found: Config) -> int:
             logger.info("running", channel="telegram", url=address)
             if link := await house.owner_link():
                 _tell(f"Become the owner of this bot: {link}\nThe link is good once, for a day.")
-            await _told_to_stop()
+            await stop.wait()
     finally:
         logger.info("stopping")
         await house.close()
@@ -111,6 +112,7 @@ def playground(host: str, port: int, *, fresh: bool) -> int:
 async def _played(found: Config, host: str, port: int) -> int:
     from bot.seed import seed
 
+    stop = _told_to_stop()
     await schema.prepare(found.storage.url)
     clock = ShiftedClock()
     channel = WebChannel(f"http://{_browsable(host)}:{port}", clock)
@@ -125,7 +127,7 @@ async def _played(found: Config, host: str, port: int) -> int:
         pages = application(house, playground=channel)
         async with _Served(pages, host, port) as address:
             _tell(_welcome(address, host))
-            await _told_to_stop()
+            await stop.wait()
     finally:
         await house.close()
         studio.close()
@@ -208,13 +210,14 @@ def _until_told_to_stop(work: Awaitable[int]) -> int:
     return asyncio.run(main())
 
 
-async def _told_to_stop() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+def _told_to_stop() -> asyncio.Event:
+    """Set at the first SIGTERM or SIGINT from now on: asked for first of all, so that
+    even a start is finished, and then undone, in good order."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
-    await stop.wait()
+    return stop
 
 
 def _tell(text: str) -> None:

@@ -26,12 +26,12 @@ async def seed(house: House, channel: WebChannel) -> None:
         return
     group = await channel.people.makes("group", COMMUNITY["name"])
     desk = await channel.people.makes("staff", DESK)
-    await _bind(house, group, desk)
+    await bind(house, group, desk)
     await _Story(house, channel, group, desk).tell()
 
 
-async def _bind(house: House, group: Chat, desk: Chat) -> None:
-    """Both belong to the community the house was configured with."""
+async def bind(house: House, group: Chat, desk: Chat) -> None:
+    """Both belong to the community with which the house was configured."""
     community = next(iter(house.directory.communities.values()))
     ids, now = house.world.ids, house.clock.now()
     await ids.refill()

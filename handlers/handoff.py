@@ -144,7 +144,7 @@ async def carry(turn: Turn) -> None:
     await _carry(turn, turn.member, staff)
     if in_crisis(turn.event.text):
         turn.say("handoff.crisis")
-        turn.say("handoff.crisis_at_desk", to=staff, name=turn.member.name)
+        _tell_desk(turn, turn.member, "handoff.crisis_at_desk", name=turn.member.name)
     elif wants_human(turn.event.text):
         await _tell_where_it_stands(turn, case)
     elif case.waiting:
@@ -201,9 +201,7 @@ async def cancel(turn: Turn) -> None:
         *conversations.passed(turn.conversation, Speaker.BOT),
     )
     turn.say("handoff.cancelled")
-    staff = turn.with_staff(turn.member)
-    if staff is not None:
-        turn.say("handoff.cancelled_at_desk", to=staff, name=turn.member.name)
+    _tell_desk(turn, turn.member, "handoff.cancelled_at_desk", name=turn.member.name)
 
 
 # ---------------------------------------------------------------- staff
@@ -217,7 +215,8 @@ async def answer(turn: Turn) -> None:
         return
     home = turn.at_home(subject)
     if home is None:
-        raise Refusal("handoff.out_of_reach", name=subject.name)
+        _tell_desk(turn, subject, "handoff.out_of_reach", name=subject.name)
+        return
     case = await cases.open_case(turn.db, subject.id)
     if case is not None and not case.waiting and case.assignee != turn.member.id:
         _keep_as_note(turn, case, await _assignee(turn, case))
@@ -294,12 +293,12 @@ async def _take_on(turn: Turn, case: Case, subject: Member) -> None:
 
 def _introduce_staff(turn: Turn, subject: Member) -> None:
     """Both sides are told who answers from now on."""
-    name, home, staff = turn.member.name, turn.at_home(subject), turn.with_staff(subject)
+    name, home = turn.member.name, turn.at_home(subject)
     if home is not None:
         turn.send(Reply(key="handoff.here", words={"name": name}), to=home, about=subject.id)
-    turn.say("handoff.claimed", to=staff, name=name, member=subject.name)
+    _tell_desk(turn, subject, "handoff.claimed", name=name, member=subject.name)
     if home is None:
-        turn.say("handoff.out_of_reach", to=staff, name=subject.name)
+        _tell_desk(turn, subject, "handoff.out_of_reach", name=subject.name)
 
 
 def _keep_as_note(turn: Turn, case: Case, name: str) -> None:
@@ -311,10 +310,17 @@ async def _finish(turn: Turn, case: Case, subject: Member) -> None:
     turn.note(cases.closed(case.id, by="staff", at=turn.now))
     await _pass(turn, subject, Speaker.BOT)
     turn.record(Fact.CLOSED, about=subject.id)
-    home, staff = turn.at_home(subject), turn.with_staff(subject)
+    home = turn.at_home(subject)
     if home is not None:
         turn.send(Reply(key="handoff.closed", buttons=((AGAIN,),)), to=home, about=subject.id)
-    turn.say("handoff.closed_at_desk", to=staff, number=case.number, name=turn.member.name)
+    _tell_desk(turn, subject, "handoff.closed_at_desk", number=case.number, name=turn.member.name)
+
+
+def _tell_desk(turn: Turn, subject: Member, key: str, **words: object) -> None:
+    """Tell staff in the member's topic; it is about the member, and forgotten with them."""
+    staff = turn.with_staff(subject)
+    if staff is not None:
+        turn.send(Reply(key=key, words=words), to=staff, about=subject.id)
 
 
 async def _pass(turn: Turn, subject: Member, to: Speaker) -> None:
@@ -392,9 +398,8 @@ async def admit(turn: Turn) -> None:
     """Tell those who count on it that something did not arrive."""
     where, home = turn.event.where, turn.at_home(turn.member)
     if where is not None and where.private:
-        staff = turn.with_staff(turn.member)
-        if turn.event.words.get("mirrors") and staff is not None:
-            turn.say("handoff.undelivered", to=staff, name=turn.member.name)
+        if turn.event.words.get("mirrors"):
+            _tell_desk(turn, turn.member, "handoff.undelivered", name=turn.member.name)
     elif home is not None:
         turn.say("handoff.not_passed_on", to=home)
 

@@ -54,9 +54,26 @@ class Bot:
     port: int
     process: asyncio.subprocess.Process | None = None
     lines: list[str] = field(default_factory=list)
+    since: int = 0  # the first line of the present process
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
     _readers: list[asyncio.Future[None]] = field(default_factory=list)
 
+    async def up(self) -> None:
+        """Wait until it says that it runs."""
+        await self.tells('"running"')
+
+    async def tells(self, what: str) -> str:
+        """Wait until the present process has printed this; returns the line."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for line in self.lines[self.since :]:
+                    if what in line:
+                        return line
+                self._more.clear()
+                await self._more.wait()
+
     async def start(self) -> None:
+        self.since = len(self.lines)
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot", "run", "--config", str(self.folder / "config.toml"),
             cwd=ROOT, env=self.environment,
@@ -70,6 +87,7 @@ class Bot:
     async def _read(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
             self.lines.append(line.decode())
+            self._more.set()
 
     async def ends(self, with_signal: signal.Signals) -> int:
         """Send the signal; returns the status it ended with."""
@@ -135,6 +153,7 @@ async def running(url: str, folder: Path, mode: str = "polling") -> AsyncIterato
         await bot.start()
         try:
             await api.listening(within=PATIENCE)
+            await bot.up()
             yield Place(api, bot, group, staff, ana, lin)
         finally:
             status = await bot.ends(signal.SIGTERM)
@@ -198,6 +217,7 @@ async def test_nothing_is_lost_at_sigterm(url: str, tmp_path: Path) -> None:
         await api.until(lambda: any(api.messages(one) for one in people) or None)
         assert await place.bot.ends(signal.SIGTERM) == 0, place.bot.log
         await place.bot.start()
+        await place.bot.up()
         await api.until(lambda: all(_from_bot(api, one) for one in people) or None, within=PATIENCE)
         assert [len(_from_bot(api, one)) for one in people] == [1] * 30
 
@@ -212,6 +232,7 @@ async def test_nothing_is_lost_by_a_kill(url: str, tmp_path: Path) -> None:
         await api.until(lambda: any(_from_bot(api, one) for one in people) or None)
         await place.bot.ends(signal.SIGKILL)
         await place.bot.start()
+        await place.bot.up()
         await api.until(lambda: all(_from_bot(api, one) for one in people) or None, within=PATIENCE)
         for one in people:
             assert all("already" not in text for text in _from_bot(api, one))
@@ -255,8 +276,7 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(url: str, tmp_path:
 async def test_the_owner_is_made_by_the_link_once(url: str, tmp_path: Path) -> None:
     async with running(url, tmp_path) as place:
         api, bot, ana = place.api, place.bot, place.ana
-        await api.until(lambda: "owner_" in bot.log or None)
-        payload = bot.log.partition("start=")[2].split()[0]
+        payload = (await bot.tells("owner_")).partition("start=")[2].strip()
         api.starts(ana, payload)
         await api.sent(ana, containing="owner")
         ben = api.person("Ben", language="en")

@@ -57,7 +57,7 @@ class WebChannel:
         self.ground = Ground(base, clock)
         self.live = self.ground.live
         self.people = People(self.ground)
-        self.menus: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self.menus: Menus = {}
         self._acts: dict[Ability, Doing] = {
             Ability.MAKE_LINK: self._make_link,
             Ability.OPEN_THREAD: self._open_thread,
@@ -101,7 +101,8 @@ class WebChannel:
         await self.ground.changed(int(chat))
 
     async def announce(self, menus: Menus, staff: Sequence[str]) -> None:
-        self.menus = menus
+        """Keep them for the pages, which show everybody the menu of what they are."""
+        self.menus |= menus
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -6,6 +6,7 @@ import base64
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -172,21 +173,32 @@ class People:
         if addressed:
             self._ground.live.asks((chat, topic))
         await self._ground.changed(chat)
-        await self._tell(
-            who,
-            Kind.SAID,
-            "m",
-            await self._where(chat, topic),
-            id=id,
-            text=_unmentioned(said),
-            message=str(id),
-            reply_to=str(reply_to or ""),
-            addressed=addressed,
-            media=media,
-            # as of a pressed button, so that we hear when it has been dealt with
-            press=f"{chat}:{topic}" if addressed else "",
-        )
+        try:
+            await self._tell(
+                who,
+                Kind.SAID,
+                "m",
+                await self._where(chat, topic),
+                id=id,
+                text=_unmentioned(said),
+                message=str(id),
+                reply_to=str(reply_to or ""),
+                addressed=addressed,
+                media=media,
+                # as of a pressed button, so that we hear when it has been dealt with
+                press=f"{chat}:{topic}" if addressed else "",
+            )
+        except Declined:
+            await self._unsaid(chat, topic, id)
+            raise
         return id
+
+    async def _unsaid(self, chat: int, topic: int, id: int) -> None:
+        """The bot did not hear it, so nobody is to think it did."""
+        self._ground.live.answered((chat, topic))
+        with suppress(Miss, Unavailable):
+            await self._ground.keep(web.removed(id))
+        await self._ground.changed(chat)
 
     async def edits(self, person: int, message: int, text: str) -> None:
         """They change what they said."""
@@ -238,8 +250,10 @@ class People:
     # ---------------------------------------------------------------- reading
 
     async def opens(self, person: int, chat: int, topic: int = web.GENERAL) -> None:
-        """They have this chat, or this topic of it, before them now."""
-        await self._seat(person, chat)
+        """They have this chat, or this topic of it, before them now; a group's door is public."""
+        found = await web.chat(self._db, chat)
+        if found is None or found.kind != "group":
+            await self._seat(person, chat)
         now = self._ground.clock.now()
         await self._keep(web.opened(person=person, chat=chat, topic=topic, at=now))
         self._ground.live.publish([person])

@@ -58,6 +58,12 @@ function stay(feed) {
   if (feed && places.get(feed)?.stuck) feed.scrollTop = feed.scrollHeight;
 }
 
+function end(feed) {
+  if (!feed) return;
+  places.get(feed).stuck = true;
+  stay(feed);
+}
+
 function looked(feed) {
   const known = places.get(feed);
   known.top = feed.scrollTop;
@@ -151,6 +157,7 @@ const leaving = new WeakMap();
 document.addEventListener("htmx:before:request", (event) => {
   document.getElementById("toast").replaceChildren();
   const form = event.target;
+  if (form.closest?.(".foot")) end(form.closest(".phone").querySelector(".feed"));
   if (!form.matches?.(".write")) return;
   leaving.set(form, form.elements.text.value);
   clearTimeout(typing.get(form));
@@ -209,8 +216,7 @@ document.addEventListener("click", (event) => {
     picture.alt = target.querySelector("img").alt;
     dialog.showModal();
   } else if ("end" in target.dataset) {
-    const feed = target.closest(".feed");
-    feed.scrollTop = feed.scrollHeight;
+    end(target.closest(".feed"));
   } else if ("drop" in target.dataset) {
     const form = target.closest("form");
     form.elements.file.value = "";
