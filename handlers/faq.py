@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
 from pydantic import BaseModel, PositiveInt
 
 from handlers.roles import Role
 from handlers.router import Router
-from handlers.turn import Button, Refusal, Reply, To, Turn
+from handlers.turn import Button, Refusal, Reply, Turn
 from knowledge.answer import Answered, Unsure, answer
 from knowledge.lexicon import Courtesy, about_own_case, courtesy, in_crisis, wants_human
 from knowledge.library import Audience, Entry
+from knowledge.search import LONGEST
 from storage import conversations, facts
 from storage.conversations import Speaker
 from storage.facts import Fact
@@ -92,9 +94,24 @@ async def _look_up(turn: Turn, question: str) -> None:
         case Answered(entry):
             _tell(turn, entry, language)
         case Unsure(entries):
-            _offer(turn, entries, language)
+            meant = await _meant(turn, question, entries)
+            if meant is None:
+                _offer(turn, entries, language)
+            else:
+                _tell(turn, meant, language)
         case _:
             _admit(turn)
+
+
+async def _meant(turn: Turn, question: str, entries: tuple[Entry, ...]) -> Entry | None:
+    """Which of these the language model, where there is one, takes the question to be.
+
+    Nobody reads more of a message than search did; a longer one is for the person to put shorter.
+    """
+    if len(question) > LONGEST:
+        return None
+    choice = await turn.world.model.choose(question, [one.question for one in entries])
+    return None if choice is None else entries[choice]
 
 
 def _audience(turn: Turn) -> Audience:
@@ -121,20 +138,13 @@ def _tell(turn: Turn, entry: Entry, language: str) -> None:
         _button("faq.helpful_button", f"faq.helpful:{entry.id}"),
         _button("faq.wrong_button", f"faq.wrong:{entry.id}"),
     )
-    key = "faq.answer_with_link" if entry.source.link else "faq.answer"
-    _say(
-        turn,
-        Reply(
-            key=key,
-            words={
-                "answer": entry.answer,
-                "source": entry.source.title,
-                "link": entry.source.link,
-            },
-            buttons=(verdicts, (PERSON,)) if turn.private else (),
-        ),
-        language,
+    source = entry.source
+    answered = Reply(
+        key="faq.answer_with_link" if source.link else "faq.answer",
+        words={"answer": entry.answer, "source": source.title, "link": source.link},
+        buttons=(verdicts, *_person(turn)) if turn.private else (),
     )
+    _say(turn, answered, language)
 
 
 def _offer(turn: Turn, entries: tuple[Entry, ...], language: str) -> None:
@@ -163,19 +173,13 @@ def _admit(turn: Turn) -> None:
 
 
 def _say(turn: Turn, reply: Reply, language: str) -> None:
-    """Say it as the machine's word, in the language it was asked in, under the question."""
-    here = turn.here
-    to = To(
-        channel=here.channel,
-        place=here.place,
-        thread=here.thread,
-        private=here.private,
-        language=language,
-    )
-    under = "" if turn.private else turn.event.message
-    framed = Reply(key=reply.key, words=reply.words, buttons=reply.buttons, reply_to=under)
+    """Say it as the machine's word, in the language it was asked in, below what it answers."""
     turn.note(*conversations.still(turn.conversation))
-    turn.send(framed, to=to, bot_speaks=True)
+    turn.send(
+        replace(reply, reply_to="" if turn.private else turn.event.message),
+        to=replace(turn.here, language=language),
+        bot_speaks=False,
+    )
 
 
 # ---------------------------------------------------------------- what is said to it

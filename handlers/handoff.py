@@ -213,6 +213,8 @@ async def answer(turn: Turn) -> None:
     event, subject = turn.event, turn.subject
     if subject is None or event.text.startswith(NOTES) or not (event.text or event.media):
         return
+    if event.text.startswith("/"):
+        raise Refusal("house.unknown_command")  # mistyped, and not meant for the member
     home = turn.at_home(subject)
     if home is None:
         _tell_desk(turn, subject, "handoff.out_of_reach", name=subject.name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from handlers.roles import Role
 from handlers.router import Router
@@ -13,7 +14,6 @@ from storage import privacy, threads
 router = Router("privacy")
 
 COPY = "your-data.json"
-NOBODY = 0
 
 
 @router.command("privacy")
@@ -57,13 +57,13 @@ async def stay(turn: Turn) -> None:
 
 @router.button("forget")
 async def forget(turn: Turn) -> None:
-    """Forget the member; from here on this turn is about nobody, so that it leaves no name."""
+    """Forget the member, and that it was they who asked for it."""
     _only_in_private(turn)
     if turn.rest != str(turn.member.id):
         raise Refusal("privacy.forgotten_before")
     here, topic = turn.here, await _topic(turn)
     turn.note(*privacy.forgotten(turn.member.id))
-    turn.seen_as(replace(turn.member, id=NOBODY))
+    turn.nameless()
     turn.say("privacy.forgotten", to=here)
     if topic is not None:
         turn.say("privacy.topic_forgotten", to=topic)
@@ -77,13 +77,7 @@ async def _topic(turn: Turn) -> To | None:
     ref = await threads.of(turn.db, channel=staff.channel, place=staff.place, member=turn.member.id)
     if ref is None:
         return None
-    return To(
-        channel=staff.channel,
-        place=staff.place,
-        thread=ref,
-        language=staff.language,
-        private=False,
-    )
+    return replace(staff, thread=ref, thread_of=0)
 
 
 def _only_in_private(turn: Turn) -> None:

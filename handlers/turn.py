@@ -442,6 +442,13 @@ class Turn:
         """Go on with the member as just changed by a note, so that what follows sees it."""
         self.member = member
 
+    def nameless(self) -> None:
+        """Go on about nobody: who it was, where, and what they said is not kept of this turn."""
+        self.member = replace(self.member, id=0)
+        self.event = msgspec.structs.replace(
+            self.event, person=None, where=None, text="", data="", message=""
+        )
+
     # ---- where to say it
 
     @property

@@ -96,7 +96,7 @@ def _readable(db: Reader, table: Table, privacy: Privacy, row: Row) -> dict[str,
 
 def _opened(db: Reader, table: Table, row: Row, column: str) -> Any:
     text = db.open(table.name, column, row["id"], row[column])
-    return json.loads(text) if text.startswith("{") else text
+    return json.loads(text) if text.startswith("{") else text or None
 
 
 def _plain(column: Column[Any], value: Any) -> Any:

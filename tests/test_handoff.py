@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import pytest
 
-from bot.channels import Unreachable
 from handlers.turn import Event, Kind, Media, Where
 from storage import cases, conversations
 from storage.cases import Case
@@ -351,6 +352,15 @@ async def test_a_note_that_is_edited_stays_a_note(
     assert carried(ana.inbox) == ["👤 Hello"]
 
 
+async def test_a_mistyped_command_is_not_said_to_the_member(
+    town: Community, ana: Resident, lin: Resident
+) -> None:
+    await ana.says("/human")
+    await lin.answers(ana, "/clsoe")
+    assert town.desk[-1].key == "house.unknown_command"
+    assert carried(ana.inbox) == []
+
+
 async def test_staff_may_speak_first(town: Community, ana: Resident, lin: Resident) -> None:
     await ana.says("/human")
     await lin.answers(ana, "Hello")
@@ -380,7 +390,7 @@ async def test_a_member_is_told_when_staff_cannot_be_reached(
     town: Community, ana: Resident, lin: Resident
 ) -> None:
     await ana.says("/human")
-    town.street.trouble.append(Unreachable(STAFF))
+    town.street.closed.add(STAFF)  # the bot was put out of it
     await ana.says("are you there?")
     assert ana.heard("handoff.not_passed_on")
 
@@ -449,6 +459,104 @@ async def test_what_is_pressed_or_said_out_of_place_at_the_desk_is_explained(
         assert town.desk[-1].key == "handoff.gone"
     await town.happens(lin._event(Kind.SAID, where=Where(id=STAFF, private=False), text="/close"))
     assert town.desk[-1].key == "handoff.not_here"
+
+
+# ---------------------------------------------------------------- whatever comes in between
+
+
+@dataclass
+class Model:
+    """What must be true of a conversation, kept beside the real one."""
+
+    speaker: str = "bot"  # "none", or who of the staff answers
+    to_staff: list[str] = field(default_factory=list)
+    to_member: list[str] = field(default_factory=list)
+    answers: int = 0  # of the machine
+
+    def step(self, who: str, said: str) -> None:
+        """What somebody says or does, and what must come of it."""
+        match who, said:
+            case "ana", "/human":
+                self.speaker = "none" if self.speaker == "bot" else self.speaker
+            case "ana", _ if self.speaker == "bot":
+                self.answers += 1
+            case "ana", _:
+                self.to_staff.append(said)
+            case _, "/close":
+                self.speaker = "bot"
+            case _, _ if self.speaker in ("bot", "none", who):
+                self.speaker = who
+                self.to_member.append(f"👤 {said}")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_in_any_order_each_message_arrives_once_and_the_bot_interrupts_nobody(
+    town: Community, ana: Resident, lin: Resident, bo: Resident, seed: int
+) -> None:
+    chance, model = random.Random(seed), Model()
+    await ana.says("/human")
+    model.step("ana", "/human")
+    desk = Where(id=STAFF, private=False, thread=await town.topic(ana))
+    people = {"ana": (ana, Where(id=ana.home)), "lin": (lin, desk), "bo": (bo, desk)}
+    batch: list[Event] = []
+    for n in range(60):
+        who = chance.choice(("ana", "ana", "lin", "bo"))
+        special = "/human" if who == "ana" else "/close"
+        said = special if chance.random() < 0.2 else f"Can I return tea? ({n})"
+        person, where = people[who]
+        batch.append(person._event(Kind.SAID, where=where, text=said, message=f"{who} {n}"))
+        model.step(who, said)
+        if chance.random() < 0.5:
+            await town.happens(*batch)
+            await town.happens(chance.choice(batch))  # which the channel tells of twice
+            batch = []
+            spoken = {"bot": Speaker.BOT, "none": Speaker.NONE}.get(model.speaker, Speaker.HUMAN)
+            assert await speaker(ana) is spoken
+            case = await case_of(ana)
+            assert (case is None) is (spoken is Speaker.BOT)
+    await town.happens(*batch)
+    assert carried(town.desk) == model.to_staff
+    assert carried(ana.inbox) == model.to_member
+    assert [one.key for one in ana.inbox].count("faq.answer") <= model.answers
+    assert interruptions(ana.inbox) == []
+
+
+def interruptions(inbox: list[Delivered]) -> list[str]:
+    """What the machine said while a person was awaited, or spoke."""
+    silent, found = False, []
+    for one in inbox:
+        if one.key.startswith(("handoff.queued", "handoff.here")):
+            silent = True
+        elif one.key == "handoff.closed":
+            silent = False
+        elif silent and one.key.startswith("faq."):
+            found.append(one.key)
+    return found
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (),
+        ("Can I return tea?",),
+        ("my order",),
+        ("/ask",),
+        ("Which satellite orbits the third moon of Neptune?",),
+        ("/language",),
+        ("/human", "the pot is cracked"),
+    ],
+)
+async def test_a_person_is_one_message_away_from_wherever_one_is(
+    town: Community, mei: Resident, before: tuple[str, ...]
+) -> None:
+    for said in before:
+        await mei.says(said)
+    await mei.says("转人工")
+    case = await case_of(mei)
+    assert case is not None
+    await mei.presses(f"handoff.cancel:{case.id}")
+    await mei.presses("handoff.human")
+    assert await speaker(mei) is Speaker.NONE
 
 
 # ---------------------------------------------------------------- when it matters most

@@ -23,7 +23,7 @@ from knowledge.model import (
     masked,
     understood,
 )
-from tests.community import TownClock
+from tests.community import Community, TownClock
 from tests.model_server import (
     ModelServer,
     Mood,
@@ -447,6 +447,88 @@ async def test_what_may_have_been_worked_out_has_cost(server: ModelServer, mood:
     assert await asker.asks() is None
     assert asker.outcomes[-1] == Outcome.SPENT
     await asker.model.close()
+
+
+# ---------------------------------------------------------------- in the community
+
+UNSURE = "how do I make a good cup"
+
+
+@pytest.fixture
+async def modelled(url: str, server: ModelServer) -> AsyncIterator[Community]:
+    """The town, with a language model."""
+    section = {"url": server.url, "name": "tiny", "key": "a-key", "timeout": LONG}
+    founded = await Community.founded(url, settings={"model": section})
+    yield founded
+    await founded.close()
+
+
+async def test_where_search_is_unsure_the_model_finds_the_answer(
+    modelled: Community, server: ModelServer
+) -> None:
+    ana = await modelled.resident("Ana Lovelace")
+    server.next(chooses(2))
+    await ana.says(UNSURE)
+
+    (request,) = server.requests
+    offered = [one["question"] for one in request.data["we_answer"]]
+    entries = modelled.house.world.shelf.library("Harbour Tea").entries
+    (meant,) = [one for one in entries if one.question == offered[1]]
+    assert ana.last.key == "faq.answer"
+    assert ana.last.words["answer"] == meant.answer
+    assert ana.last.text.endswith(f"🤖 From “{meant.source.title}”")
+    assert ana.last.buttons[0] == f"faq.helpful:{meant.id}"
+    assert "Lovelace" not in str(request.body)
+
+
+async def test_where_search_is_sure_or_knows_nothing_no_model_is_asked(
+    modelled: Community, server: ModelServer
+) -> None:
+    ana = await modelled.resident("Ana")
+    await ana.says("Can I return tea?")
+    await ana.says("Which satellite orbits the third moon of Neptune?")
+    assert ana.heard("faq.answer")
+    assert ana.heard("faq.unknown")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "mood", [chooses(None), chooses(9), says("The second, I should think."), broken(401)]
+)
+async def test_where_the_model_does_not_know_either_the_member_is_asked(
+    modelled: Community, server: ModelServer, mood: Mood
+) -> None:
+    ana = await modelled.resident("Ana")
+    server.next(mood)
+    await ana.says(UNSURE)
+    assert len(server.requests) == 1
+    assert ana.last.key == "faq.unsure"
+    assert len(ana.last.buttons) > 2
+
+
+async def test_in_a_group_the_model_sees_only_what_everybody_may(
+    modelled: Community, server: ModelServer
+) -> None:
+    ana = await modelled.resident("Ana")
+    server.next(chooses(1))
+    await ana.says("friend tasting")
+    await ana.says("friend tasting", group=True)
+    for_members = "Can a member bring a guest on Wednesday?"
+    seen = [
+        for_members in [one["question"] for one in request.data["we_answer"]]
+        for request in server.requests
+    ]
+    assert seen == [True, False]
+    assert modelled.group_heard("faq.answer")
+
+
+async def test_what_is_too_long_to_be_read_is_not_put_to_the_model(
+    modelled: Community, server: ModelServer
+) -> None:
+    ana = await modelled.resident("Ana")
+    await ana.says("Can I return tea? " * 100)
+    assert ana.last.key == "faq.unsure"
+    assert server.requests == []
 
 
 # ---------------------------------------------------------------- the operator's side

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web as http
 
@@ -129,25 +130,32 @@ class Village:
 
 
 @asynccontextmanager
-async def village(url: str, base: str = BASE) -> AsyncIterator[Village]:
-    """A village on the (empty, migrated) database at this URL."""
+async def opened(
+    url: str, sections: list[dict[str, Any]], base: str = BASE
+) -> AsyncIterator[tuple[House, WebChannel]]:
+    """A house on the (empty, migrated) database at this URL, with nobody in it yet."""
     clock = TownClock()
     channel = WebChannel(base, clock)
-    contents = {
-        "storage": {"url": url, "seal_key": fresh_key()},
-        "community": [COMMUNITY | {"name": "Harbour Tea"}],
-    }
+    contents = {"storage": {"url": url, "seal_key": fresh_key()}, "community": sections}
     found = handlers.discovered()
     house = House(config.checked(Path("config.toml"), contents, found), found, [channel], clock)
     await house.open()
     channel.attach(house.database, house.world.ids)
-    group = await channel.people.makes("group", "Harbour Tea")
-    desk = await channel.people.makes("staff", "Staff")
-    await bind(house, group, desk)
     try:
-        yield Village(house, channel, clock, group, desk)
+        yield house, channel
     finally:
         await house.close()
+
+
+@asynccontextmanager
+async def village(url: str) -> AsyncIterator[Village]:
+    """A village on the (empty, migrated) database at this URL."""
+    async with opened(url, [COMMUNITY | {"name": "Harbour Tea"}]) as (house, channel):
+        group = await channel.people.makes("group", "Harbour Tea")
+        desk = await channel.people.makes("staff", "Staff")
+        await bind(house, group, desk)
+        assert isinstance(house.clock, TownClock)
+        yield Village(house, channel, house.clock, group, desk)
 
 
 @asynccontextmanager
