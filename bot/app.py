@@ -209,6 +209,7 @@ class House:
             },
             model=self._model(),
             policy_url=self.config.bot.privacy_url,
+            keep_days=self.config.storage.keep_days,
         )
 
     def _model(self) -> Model:
@@ -329,5 +330,6 @@ class House:
 
 def _model_told(outcome: Outcome, fault: str) -> None:
     """Log a question that the model could not be asked, or did not answer; never what it was."""
+    metrics.MODEL.labels(outcome.value).inc()
     if outcome not in (Outcome.CHOSEN, Outcome.NONE):
         log.warning("model.unanswered", outcome=outcome.value, fault=fault)

@@ -28,11 +28,20 @@ from bot.studio import Draw
 from bot.worker import Activity, Alarm, Lanes
 from handlers.router import Outgoing, Switchboard, Withheld
 from handlers.turn import Event, Kind, Letter, Policy, To, Where, World
-from storage import communities, conversations, interactions, members, pending, threads
+from storage import (
+    communities,
+    conversations,
+    interactions,
+    members,
+    pending,
+    quarantine,
+    threads,
+)
 from storage.communities import Directory
 from storage.database import Database
 from storage.interactions import Interaction
 from storage.pending import Waiting
+from storage.quarantine import Quarantined
 from storage.threads import Thread
 from storage.writer import Change, Miss, Unavailable
 
@@ -79,7 +88,7 @@ class Delivery:
         activity: Activity,
         alarm: Alarm,
         monotonic: Callable[[], float],
-        take_up: Callable[[Iterable[Waiting]], None],
+        take_up: Callable[[Iterable[Waiting]], int],
         reload: Callable[[], Awaitable[None]],
         draw: Draw,
     ) -> None:
@@ -169,6 +178,8 @@ class Delivery:
             return True
         except Faltered as unclear:
             return await self._faltered(parcel, unclear)
+        except Exception as fault:
+            await self._set_aside(parcel, fault)
         return True
 
     # ---------------------------------------------------------------- may it be said?
@@ -335,6 +346,23 @@ class Delivery:
         await self._alarm.for_(PAUSES[min(parcel.tries, len(PAUSES) - 1)])
         return False
 
+    async def _set_aside(self, parcel: Parcel, fault: Exception) -> None:
+        """A letter that cannot even be put into words is kept for whoever can mend it."""
+        waiting = parcel.waiting
+        log.error("send.fault", capability=parcel.letter.topic, row=waiting.id, exc_info=True)
+        metrics.QUARANTINED.inc()
+        held = Quarantined(
+            id=waiting.id,
+            channel=waiting.channel,
+            key=waiting.key,
+            reason=f"{type(fault).__name__} while sending for {parcel.letter.topic}",
+            at=self._world.clock.now(),
+            payload=waiting.payload,
+            member=waiting.member,
+        )
+        await self._kept([quarantine.put(held)])
+        await self._settle(parcel, FAILED, reason=type(fault).__name__)
+
     # ---------------------------------------------------------------- noting what became of it
 
     async def _settle(
@@ -352,7 +380,8 @@ class Delivery:
         waiting, letter = parcel.waiting, parcel.letter
         metrics.SENDS.labels(letter.to.channel, outcome).inc()
         changes: list[Change] = [pending.settled(waiting.id)]
-        if letter.act is None:
+        nobodys = letter.to.private and not letter.member  # such as the last word to one forgotten
+        if letter.act is None and not nobodys:
             changes.append(
                 interactions.logged(
                     Interaction(
@@ -375,12 +404,23 @@ class Delivery:
             changes.append(members.unreachable(channel=letter.to.channel, home=letter.to.place))
         news = await self._news(parcel, reason if outcome == FAILED else "", came_of_it)
         changes += [pending.put(one, at=self._world.clock.now()) for one in news]
-        try:
-            await self._database.writer.settle(changes)
-        except Miss:
-            # The row is gone: its member was forgotten while it was on its way.
-            return
-        self._take_up(news)
+        if await self._kept(changes):
+            self._take_up(news)
+
+    async def _kept(self, changes: list[Change]) -> bool:
+        """Keep them, however long the database is away: what was said must not be said again.
+
+        False if the row is gone: its member was forgotten while it was on its way.
+        """
+        while True:
+            try:
+                await self._database.writer.settle(changes)
+            except Unavailable:
+                await self._alarm.for_(1.0)
+            except Miss:
+                return False
+            else:
+                return True
 
     async def _news(
         self, parcel: Parcel, failed: str, came_of_it: Mapping[str, Any] | None

@@ -28,5 +28,8 @@ RESENDS = Counter(
     "innkeeper_resends", "Sends repeated though the platform may have had them.", ["channel"],
     registry=REGISTRY,
 )  # fmt: skip
+MODEL = Counter(
+    "innkeeper_model", "Questions put to the model, by outcome.", ["outcome"], registry=REGISTRY
+)
 WAITING = Gauge("innkeeper_waiting", "Rows that wait, by kind.", ["kind"], registry=REGISTRY)
 QUARANTINED = Counter("innkeeper_quarantined", "Events set aside.", registry=REGISTRY)

@@ -81,7 +81,8 @@ class Pipeline:
         self._front = front
         self._alarm = alarm
         self._reloaded = reloaded  # somebody else may want to know of new places
-        self.lanes: Lanes[Waiting] = Lanes(self.deal, activity)
+        self._in_hand: set[int] = set()  # so that no row is taken up twice
+        self.lanes: Lanes[Waiting] = Lanes(self._finish, activity)
 
     # ---------------------------------------------------------------- taking in
 
@@ -99,14 +100,28 @@ class Pipeline:
                 if isinstance(one, Malformed)
                 else self._take_down(one)
                 for one in arrivals
-            )
+            ),
+            return_exceptions=True,
         )
-        self.take_up(waiting for waiting in taken if waiting is not None)
+        # What was written down is dealt with, even if another of the batch could not be.
+        self.take_up(one for one in taken if isinstance(one, Waiting))
+        for fault in taken:
+            if isinstance(fault, BaseException):
+                raise fault
 
-    def take_up(self, waiting: Iterable[Waiting]) -> None:
-        """Deal with what is already written down, after what its lane holds."""
-        for one in waiting:
+    def take_up(self, waiting: Iterable[Waiting]) -> int:
+        """Deal with what is written down, after what its lane holds; how much was not in hand."""
+        fresh = [one for one in waiting if one.id not in self._in_hand]
+        for one in fresh:
+            self._in_hand.add(one.id)
             self.lanes.put(one.lane, one)
+        return len(fresh)
+
+    async def _finish(self, waiting: Waiting) -> None:
+        try:
+            await self.deal(waiting)
+        finally:
+            self._in_hand.discard(waiting.id)
 
     async def _take_down(self, event: Event) -> Waiting | None:
         waiting = Waiting(
@@ -123,8 +138,10 @@ class Pipeline:
         try:
             await self.database.writer.settle(pending.taken_in(waiting, at=self.world.clock.now()))
         except Miss:
+            # Told again.  If the first telling was written down just as the database went
+            # away, nobody has it in hand yet.
             metrics.REPEATS.labels(event.channel).inc()
-            return None
+            return await pending.by_key(self.database.reader, event.channel, event.id)
         metrics.EVENTS.labels(event.channel, event.kind).inc()
         return waiting
 

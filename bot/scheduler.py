@@ -38,7 +38,7 @@ class Scheduler:
         directory: Directory,
         board: Switchboard,
         alarm: Alarm,
-        wake: Callable[[Iterable[Waiting]], None],
+        wake: Callable[[Iterable[Waiting]], int],
         send: Callable[[Iterable[Waiting]], int],
         keep: timedelta,
     ) -> None:
@@ -52,7 +52,6 @@ class Scheduler:
         self._keep = keep
         self._asked: set[tuple[str, int, str, date]] = set()
         self._tidied: date | None = None
-        self._in_hand: set[int] = set()
 
     async def run(self) -> None:
         """Look at the clock whenever something is due, for ever."""
@@ -66,12 +65,9 @@ class Scheduler:
         now = self._world.clock.now()
         await self._daily(now)
         await self._tidy(now)
-        woken = await pending.due(self._database.reader, "woke", now)
-        fresh = [one for one in woken if one.id not in self._in_hand]
-        self._in_hand = {one.id for one in woken}
-        self._wake(fresh)
+        woken = self._wake(await pending.due(self._database.reader, "woke", now))
         sent = self._send(await pending.due(self._database.reader, "out", now))
-        return bool(fresh or sent)
+        return bool(woken or sent)
 
     async def next_due(self) -> datetime | None:
         """When the next thing that was put off falls due; None when nothing will."""

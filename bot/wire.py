@@ -11,14 +11,20 @@ from handlers.turn import Act, Button, Event, Letter, Reply
 
 TYPES: dict[str, Any] = {"datetime": datetime, "date": date, "time": time}
 MARK = "$"
+NUL = "\\u0000"  # as JSON writes it
 
 _event = msgspec.json.Decoder(Event)
 _letter = msgspec.json.Decoder(Letter)
 
 
 def packed_event(event: Event) -> str:
-    """The event as JSON."""
-    return msgspec.json.encode(msgspec.structs.replace(event, words=_tagged(event.words))).decode()
+    """The event as JSON, without what no database keeps: NUL, and halves of characters."""
+    tagged = msgspec.structs.replace(event, words=_tagged(event.words))
+    try:
+        packed = msgspec.json.encode(tagged).decode()
+    except UnicodeEncodeError:
+        packed = msgspec.json.encode(_whole(msgspec.to_builtins(tagged))).decode()
+    return packed.replace(NUL, "") if NUL in packed else packed
 
 
 def event(payload: str) -> Event:
@@ -35,6 +41,18 @@ def packed_letter(letter: Letter) -> str:
 def letter(payload: str) -> Letter:
     """The letter from its JSON.  Raises `msgspec.MsgspecError` for anything else."""
     return _mapped(_letter.decode(payload), _untagged)
+
+
+def _whole(value: Any) -> Any:
+    """The same with "?" for every half of a surrogate pair."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {_whole(key): _whole(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_whole(item) for item in value]
+    return value
 
 
 def _mapped(one: Letter, change: Any) -> Letter:

@@ -178,7 +178,7 @@ def _say(turn: Turn, reply: Reply, language: str) -> None:
     turn.send(
         replace(reply, reply_to="" if turn.private else turn.event.message),
         to=replace(turn.here, language=language),
-        bot_speaks=False,
+        bot_speaks=True,
     )
 
 

@@ -41,7 +41,7 @@ class Texts:
         """Read `folder`/<language>/<capability>.toml.  Raises `BadText` naming the file."""
         return cls({one.name: _language(one) for one in sorted(folder.iterdir()) if one.is_dir()})
 
-    def say(self, language: str, key: str, **words: Any) -> str:
+    def say(self, language: str, key: str, /, **words: Any) -> str:
         """The text in this language, its blanks filled.
 
         Numbers, dates, times and lists are written as the language writes them; a word

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from storage.writer import Change, Writer
 
-BLOCK = 1000
-LOW = 200  # a turn takes fewer than this, so refilling below it is always in time
+BLOCK = 20_000
+LOW = 5_000  # hundreds of turns at once, each taking a few, never get through this before a refill
 
 RESERVE = """
     UPDATE blocks SET next_id = next_id + :size WHERE name = 'rows' RETURNING next_id

@@ -109,6 +109,16 @@ async def events(db: Reader) -> list[Waiting]:
     return _all(db, await db.rows("SELECT * FROM pending WHERE kind = 'in' ORDER BY id"))
 
 
+async def by_key(db: Reader, channel: str, key: str) -> Waiting | None:
+    """The row that waits under this key; None if none does, or no longer."""
+    rows = await db.rows(
+        "SELECT * FROM pending WHERE channel = :channel AND key = :key AND kind <> 'out'",
+        channel=channel,
+        key=key,
+    )
+    return next(iter(_all(db, rows)), None)
+
+
 async def due(db: Reader, kind: str, now: datetime, *, most: int = 500) -> list[Waiting]:
     """Rows of a kind that are due at `now`, the longest due first."""
     rows = await db.rows(

@@ -20,6 +20,10 @@ RECONNECT_SECONDS = 30.0
 
 Job = tuple[Sequence[Change], "asyncio.Future[list[Outcome]]"]
 
+FAULTY = (
+    asyncpg.DataError, asyncpg.SyntaxOrAccessError,
+    TypeError, ValueError, KeyError, AttributeError, OverflowError,
+)  # fmt: skip
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 
@@ -104,7 +108,8 @@ class PostgresWriter:
             except (Miss, asyncpg.IntegrityConstraintViolationError):
                 async with connection.transaction():
                     return [await self._keep(connection, changes) for changes, _ in batch]
-            except (asyncpg.DataError, asyncpg.SyntaxOrAccessError, TypeError, KeyError) as error:
+            except FAULTY as error:
+                # Whatever is wrong with one turn must not take its neighbours with it.
                 if len(batch) == 1:
                     return [error]
                 return [(await self._commit([job]))[0] for job in batch]

@@ -17,6 +17,23 @@ from storage.writer import Change, Closed, Miss, Outcome, Row, Unavailable, unex
 BATCH = 256
 BUSY_SECONDS = 10.0
 
+# The database cannot be written at present: no fault of any turn.
+OUTAGES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+
 Job = tuple[Sequence[Change], asyncio.Future[list[Outcome]], asyncio.AbstractEventLoop]
 
 
@@ -116,14 +133,13 @@ class SQLiteWriter:
         connection.execute("SAVEPOINT turn")
         try:
             outcomes = [self._apply(connection, change) for change in changes]
-        except (Miss, sqlite3.IntegrityError) as error:
+        except Exception as error:
+            # Whatever is wrong with one turn must not take its neighbours with it, nor the thread.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in OUTAGES:
+                raise
             connection.execute("ROLLBACK TO turn")
             connection.execute("RELEASE turn")
-            return error if isinstance(error, Miss) else Miss(str(error))
-        except (sqlite3.ProgrammingError, TypeError, KeyError, OverflowError) as error:
-            connection.execute("ROLLBACK TO turn")
-            connection.execute("RELEASE turn")
-            return error
+            return Miss(str(error)) if isinstance(error, sqlite3.IntegrityError) else error
         connection.execute("RELEASE turn")
         return outcomes
 

@@ -233,6 +233,7 @@ class CaseRow(SQLModel, table=True):
             postgresql_where=sa.text("closed_at IS NULL"),
         ),
         sa.Index("ix_cases_community_id_closed_at", "community_id", "closed_at"),
+        sa.UniqueConstraint("community_id", "number"),
         personal(forget="delete", export=True, of=("member_id", "assignee_id")),
     )
 

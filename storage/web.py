@@ -338,11 +338,14 @@ async def unread(db: Reader, person: int) -> dict[tuple[int, int], int]:
 
 
 def opened(*, person: int, chat: int, topic: int, at: datetime) -> Change:
-    """They have this before them now."""
+    """They have this before them now, later than anything else even if no time has passed."""
     return Change(
         """
         INSERT INTO web_marks (person_id, chat_id, topic_id, read_to, opened_at)
-        VALUES (:person, :chat, :topic, 0, :at)
+        VALUES (:person, :chat, :topic, 0, (
+            SELECT CASE WHEN max(k.opened_at) >= :at THEN max(k.opened_at) + 1 ELSE :at END
+            FROM web_marks k WHERE k.person_id = :person
+        ))
         ON CONFLICT (person_id, chat_id, topic_id) DO UPDATE SET opened_at = excluded.opened_at
         """,
         {"person": person, "chat": chat, "topic": topic, "at": to_micros(at)},

@@ -18,12 +18,11 @@ from bot.channels import (
 )
 from bot.pace import BURST, Pace
 from handlers.router import Outgoing, Router, Withheld
-from handlers.turn import Policy, Turn
-from storage import interactions, pending
+from handlers.turn import Policy, Reply, Turn
+from storage import interactions, pending, quarantine
 from storage.conversations import Speaker, passed
 from tests.community import GROUP, NOON, Community, Resident
 
-PLAIN = "house.plain"
 NIGHT = NOON + timedelta(hours=8)
 
 
@@ -37,30 +36,34 @@ def speaker() -> Router:
 
     @router.otherwise()
     async def repeat(turn: Turn) -> None:
-        turn.say(PLAIN, text=turn.event.text)
+        turn.send(Reply(text=turn.event.text))
 
     @router.command("once", listed=False)
     async def once(turn: Turn) -> None:
-        turn.say(PLAIN, text="once", policy=Policy.AT_MOST_ONCE)
+        turn.send(Reply(text="once"), policy=Policy.AT_MOST_ONCE)
 
     @router.command("unasked", listed=False)
     async def unasked(turn: Turn) -> None:
-        turn.say(PLAIN, text=f"unasked {turn.rest}", prompted=False)
+        turn.send(Reply(text=f"unasked {turn.rest}"), prompted=False)
 
     @router.command("machine", listed=False)
     async def machine(turn: Turn) -> None:
-        turn.say(PLAIN, text="machine", bot_speaks=True)
+        turn.send(Reply(text="machine"), bot_speaks=True)
         if turn.rest == "overtaken":
             turn.note(*passed(turn.conversation, Speaker.HUMAN))
 
+    @router.command("broken", listed=False)
+    async def broken(turn: Turn) -> None:
+        turn.say("house.not_allowed")
+
     @router.command("desk", listed=False)
     async def desk(turn: Turn) -> None:
-        turn.say(PLAIN, to=turn.with_staff(turn.member), text=turn.rest)
+        turn.send(Reply(text=turn.rest), to=turn.with_staff(turn.member))
 
     @router.command("change", listed=False)
     async def change(turn: Turn) -> None:
-        letter = turn.say(PLAIN, text="before")
-        turn.edit(letter, PLAIN, text="after")
+        letter = turn.send(Reply(text="before"))
+        turn.send(Reply(text="after"), edits=letter)
 
     @router.command("link", listed=False)
     async def link(turn: Turn) -> None:
@@ -68,16 +71,16 @@ def speaker() -> Router:
 
     @router.did("make_link")
     async def made(turn: Turn) -> None:
-        turn.say(PLAIN, text=turn.event.words["link"])
+        turn.send(Reply(text=turn.event.words["link"]))
 
     @router.did("undelivered")
     async def undelivered(turn: Turn) -> None:
-        turn.say(PLAIN, to=turn.with_staff(turn.member), text="could not be delivered")
+        turn.send(Reply(text="could not be delivered"), to=turn.with_staff(turn.member))
 
     @router.gate
     async def closed(outgoing: Outgoing) -> datetime | Withheld | None:
         assert outgoing.letter.reply is not None
-        text = outgoing.letter.reply.words["text"]
+        text = outgoing.letter.reply.text
         if "never" in text:
             return Withheld("never")
         return NIGHT if "later" in text and outgoing.now < NIGHT else None
@@ -165,7 +168,7 @@ async def test_who_has_blocked_us_is_left_alone_until_they_return(
     await ana.says("hello")
     assert (await ana.known()).home == ""
     assert await outcomes(town) == ["failed: unreachable", "sent"]
-    assert town.desk_heard(PLAIN, text="could not be delivered")
+    assert [one.text for one in town.desk] == ["could not be delivered"]
     await ana.returns()
     assert (await ana.known()).home == ana.home
 
@@ -280,3 +283,15 @@ def test_a_pause_of_the_whole_platform_holds_everybody() -> None:
     pace = Pace(Limits(per_chat=1, per_group=20, overall=1e9), lambda: time[0])
     pace.pause(timedelta(seconds=9).total_seconds())
     assert pace.wait("a", group=False) == pytest.approx(9)
+
+
+async def test_a_letter_that_cannot_be_put_into_words_is_set_aside(
+    town: Community, ana: Resident
+) -> None:
+    """A text with an unfilled blank once kept the house awake for ever."""
+    await ana.says("/broken")
+    await ana.says("hello")
+    assert heard(ana) == ["hello"]
+    (held,) = await quarantine.held(town.house.database.reader)
+    assert held.reason == "BadText while sending for speaker"
+    assert await outcomes(town) == ["failed: BadText", "sent", "sent"]

@@ -440,9 +440,8 @@ async def look(browser: Browser, place: Village, address: str, **context: Any) -
     faults: list[str] = []
     page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    connected = page.wait_for_event("requestfinished", lambda one: "/watch" in one.url)
-    await page.goto(f"{address}/?a={ids['a']}&b={ids['b']}&c={ids['c']}")
-    await connected
+    async with page.expect_response(lambda one: "/live" in one.url):
+        await page.goto(f"{address}/?a={ids['a']}&b={ids['b']}&c={ids['c']}")
     return Desk(place, page, ids, faults)
 
 
@@ -749,7 +748,7 @@ async def test_nobody_is_shut_out(
     fronts = ("a", "b", "c") if width < 1000 else ("a",)
     for slot in fronts:
         if width < 1000:
-            await page.locator(f"label[for=front-{slot}]").click()
+            await page.locator(f"#front-{slot}").check()
             await expect(opened.phone(slot)).to_be_visible()
             assert await page.locator(".phone:visible").count() == 1
         await opened.phone(slot).locator(".who").click()

@@ -9,11 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from handlers.router import Router
-from handlers.turn import Turn
+from handlers.turn import Reply, Turn
 from storage import members
 from tests.community import Community, Resident, TownClock
-
-PLAIN = "house.plain"
 
 
 class Settings(BaseModel, extra="forbid", frozen=True):
@@ -28,7 +26,7 @@ def bell() -> Router:
 
     @router.daily("at")
     async def ring(turn: Turn) -> None:
-        turn.say(PLAIN, text=f"ding {turn.today}")
+        turn.send(Reply(text=f"ding {turn.today}"))
 
     @router.command("start", listed=False)
     async def start(turn: Turn) -> None:

@@ -132,3 +132,12 @@ def test_a_key_that_is_none_is_refused(key: str) -> None:
 def test_a_url_that_names_no_database_is_refused(url: str) -> None:
     with pytest.raises(BadURL):
         database.sqlite_path(url) if url.startswith("sqlite:") else database.is_sqlite(url)
+
+
+async def test_text_that_no_database_takes_is_a_fault_of_its_own_turn(opened: Database) -> None:
+    """A lone surrogate once ended the writer's thread, and with it everything."""
+    turns = [opened.writer.settle([add("a")]), opened.writer.settle([add("\ud800")])]
+    outcomes = await asyncio.gather(*turns, return_exceptions=True)
+    assert isinstance(outcomes[1], Exception)
+    await opened.writer.settle([add("b")])
+    assert await digests(opened) == ["a", "b"]

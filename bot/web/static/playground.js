@@ -36,8 +36,10 @@ function settle() {
       feed.scrollTop = known.top + feed.scrollHeight - known.height;
     } else {
       stay(feed);
+      welcome(feed, known.last);
     }
     known.first = first;
+    known.last = feed.querySelector("li:last-child")?.id;
   }
   for (const view of document.querySelectorAll(".view")) seeing.observe(view);
   for (const phone of document.querySelectorAll(".phone")) attend(phone);
@@ -56,6 +58,17 @@ function arrive(feed) {
 
 function stay(feed) {
   if (feed && places.get(feed)?.stuck) feed.scrollTop = feed.scrollHeight;
+}
+
+function welcome(feed, last) {
+  const before = last && document.getElementById(last);
+  if (!before || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  for (let one = before.nextElementSibling; one; one = one.nextElementSibling) {
+    one.animate(
+      [{ opacity: 0, transform: "translateY(6px)" }, {}],
+      { duration: 180, easing: "ease-out" },
+    );
+  }
 }
 
 function end(feed) {
