@@ -96,6 +96,7 @@ class House:
             opened.push_async_callback(hold.release)
         self.database = await database.opened(url, self.config.seal)
         opened.push_async_callback(self.database.close)
+        await database.opens(self.database)
         ids = Ids(self.database.writer)
         await ids.refill()
         await self._settle_in(ids)

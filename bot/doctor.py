@@ -122,7 +122,24 @@ def storage(found: Config) -> Finding:
     if version > schema.head():
         told = f"{kind}, schema {version}, newer than this program's {schema.head()}"
         return Finding("storage", told, False, "run the newer program")
+    if found.storage.seal_key and (wrong := asyncio.run(_sealed_otherwise(found))):
+        return Finding("storage", wrong, False, "use the key this database was begun with")
     return Finding("storage", f"{kind}, schema {version}")
+
+
+async def _sealed_otherwise(found: Config) -> str:
+    """Why our key does not open what the database holds; empty if it does."""
+    from storage import database
+    from storage.sealing import Unsealable
+
+    opened = await database.opened(found.storage.url, found.seal)
+    try:
+        await database.opens(opened)
+    except Unsealable as wrong:
+        return str(wrong)
+    finally:
+        await opened.close()
+    return ""
 
 
 def disk(found: Config) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -442,7 +443,10 @@ class Pipeline:
             attempts=attempts,
             member=waiting.member,
         )
-        letters = await self._apologies(event, held)
+        turn = await self._about(event, held)
+        if turn is not None:
+            held = replace(held, member=turn.member.id or None)
+        letters = [] if turn is None else await self._apologies(turn, held)
         await self.database.writer.settle(
             [
                 pending.dropped(waiting.id),
@@ -452,11 +456,11 @@ class Pipeline:
         )
         self._front.offer(letters)
 
-    async def _apologies(self, event: Event, held: Quarantined) -> list[Waiting]:
-        """Words for whoever waits for an answer, and for whoever is in charge."""
+    async def _about(self, event: Event, held: Quarantined) -> Turn | None:
+        """A turn to apologise in; None if whom it is about is what cannot be made out."""
         await self.world.ids.refill()
         try:
-            turn = await turns.made(
+            return await turns.made(
                 event,
                 database=self.database,
                 world=self.world,
@@ -464,12 +468,12 @@ class Pipeline:
                 now=held.at,
             )
         except Exception as fault:
-            # Whom it is about is what cannot be made out: then there is nobody to tell.
             log.error("apology.fault", row=held.id, fault=type(fault).__name__)
-            return []
-        if turn is None:
-            return []
-        if event.kind in (Kind.SAID, Kind.PRESSED) and turn.private:
+            return None
+
+    async def _apologies(self, turn: Turn, held: Quarantined) -> list[Waiting]:
+        """Words for whoever waits for an answer, and for whoever is in charge."""
+        if turn.event.kind in (Kind.SAID, Kind.PRESSED) and turn.private:
             turn.say("house.fault")
         for one in await members.in_charge(turn.db, turn.community.id):
             if (home := turn.at_home(one)) is not None:

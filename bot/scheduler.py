@@ -13,7 +13,7 @@ from bot import wire
 from bot.worker import Alarm
 from handlers.router import Daily, Switchboard
 from handlers.turn import Event, Kind, World
-from storage import interactions, members, pending
+from storage import interactions, members, pending, quarantine, web
 from storage.communities import Community, Directory
 from storage.database import Database
 from storage.members import Member
@@ -146,6 +146,8 @@ class Scheduler:
             [
                 pending.forgotten_before(now - REPEATS_KEPT),
                 interactions.pruned(now - self._keep),
+                web.pruned(now - self._keep),
+                quarantine.pruned(now - quarantine.KEPT),
                 members.zones_in_force(now.date()),
             ]
         )

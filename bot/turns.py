@@ -89,9 +89,11 @@ async def _member(
     )
     if found is not None:
         return found, True
+    owner = await members.owns(database.reader, channel=event.channel, ref=event.person.id)
     return (
         Member(
             id=world.ids.take(),
+            role=Role.OWNER if owner else Role.MEMBER,
             community=community.id,
             channel=event.channel,
             ref=event.person.id,
@@ -123,6 +125,7 @@ def _keep_up(turn: Turn, *, known: bool) -> None:
     _home(turn)
     _zone(turn)
     _role(turn)
+    _presence(turn)
     if turn.event.kind in (Kind.SAID, Kind.PRESSED):
         said = turn.event.kind is Kind.SAID
         turn.note(members.heard(turn.member.id, messages=int(said), at=turn.event.at))
@@ -165,6 +168,16 @@ def _role(turn: Turn) -> None:
         _at_least(turn, Role.STAFF)
     if at_work and turn.event.kind is Kind.LEFT and turn.member.role == Role.STAFF:
         _become(turn, Role.MEMBER)
+
+
+def _presence(turn: Turn) -> None:
+    """Whoever speaks in the community's group is in it: they may have come before the bot did."""
+    spoke = turn.event.kind in (Kind.SAID, Kind.PRESSED)
+    person = turn.event.person
+    in_group = turn.spot is not None and turn.spot.kind == "group"
+    if spoke and in_group and not turn.member.present and person and not person.anonymous:
+        turn.note(members.found_here(turn.member.id, at=turn.event.at))
+        turn.member = replace(turn.member, status="member")
 
 
 def _at_least(turn: Turn, role: Role) -> None:

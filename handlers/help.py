@@ -39,7 +39,7 @@ async def welcome_owner(turn: Turn) -> None:
         raise Refusal("help.owner_link_spent")
     turn.note(
         tokens.used(turn.rest, purpose="owner", at=turn.now),
-        members.ranked(turn.member.id, Role.OWNER.value),
+        members.owner_everywhere(turn.member.id),
     )
     turn.say("help.owner", name=turn.member.name, community=turn.community.name)
 

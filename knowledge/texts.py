@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ FOLDER = Path(__file__).parent / "texts"
 DEFAULT = "en"
 NAME_LENGTH = 64
 SPOKEN_LENGTH = 4000
+
+# What makes a platform see a mention, a command, a tag or an address in somebody's name.
+UNLINKED = str.maketrans("", "", "@/#\\")
 
 Text = str | dict[str, str]
 
@@ -102,8 +106,13 @@ def clean(text: str, length: int = SPOKEN_LENGTH) -> str:
 
 
 def name(text: str) -> str:
-    """A display name fit to stand in a sentence: one line, at most 64 characters, no "@"."""
-    return clean(" ".join(clean(text).replace("@", "").split()), NAME_LENGTH) or "—"
+    """A display name fit to stand in a sentence: one line, at most 64 characters, never a link.
+
+    >>> name("  evil.example/x @all  ")
+    'evil·examplex all'
+    """
+    plain = " ".join(clean(text).split()).translate(UNLINKED)
+    return clean(re.sub(r"(?<=\w)\.(?=\w)", "·", plain), NAME_LENGTH) or "—"
 
 
 def blanks(text: Text) -> set[str]:

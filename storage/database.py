@@ -41,6 +41,15 @@ async def opened(url: str, seal: Seal) -> Database:
     return Database(url, PostgresReader(await pool(url), seal), PostgresWriter(url, seal))
 
 
+async def opens(database: Database) -> None:
+    """See that what was sealed before opens with our keys.  Raises `Unsealable` if not."""
+    row = await database.reader.row(
+        "SELECT id, name FROM members WHERE name IS NOT NULL ORDER BY id DESC LIMIT 1"
+    )
+    if row is not None:
+        database.reader.open("members", "name", row["id"], row["name"])
+
+
 def is_sqlite(url: str) -> bool:
     """Whether the URL names an SQLite file.  Raises `BadURL` if it names nothing we know."""
     scheme = urlsplit(url).scheme

@@ -212,6 +212,19 @@ async def homes(db: Reader, *, community: int, among: str, zone: str) -> list[in
     return [row["id"] for row in rows]
 
 
+async def owns(db: Reader, *, channel: str, ref: str) -> bool:
+    """Whether this person is the owner, in whichever community."""
+    found = await db.value(
+        """
+        SELECT 1 FROM identities i JOIN members m ON m.id = i.member_id
+        WHERE i.channel = :channel AND i.ref = :ref AND m.role = 'owner' LIMIT 1
+        """,
+        channel=channel,
+        ref=ref,
+    )
+    return found is not None
+
+
 async def in_charge(db: Reader, community: int) -> list[Member]:
     """The community's owners and admins who can be written to, owners first."""
     rows = await db.rows(
@@ -339,6 +352,18 @@ def joined(member: int, *, at: datetime) -> Change:
     )
 
 
+def found_here(member: int, *, at: datetime) -> Change:
+    """They are in the group, and it is not known since when."""
+    return Change(
+        """
+        UPDATE members SET status = 'member', left_at = NULL,
+            joined_at = COALESCE(joined_at, :at)
+        WHERE id = :id AND status <> 'member'
+        """,
+        {"id": member, "at": to_micros(at)},
+    )
+
+
 def left(member: int, *, at: datetime) -> Change:
     """They are in the group no more."""
     return Change(
@@ -350,6 +375,20 @@ def left(member: int, *, at: datetime) -> Change:
 def ranked(member: int, role: str) -> Change:
     """They have this role."""
     return Change("UPDATE members SET role = :role WHERE id = :id", {"id": member, "role": role})
+
+
+def owner_everywhere(member: int) -> Change:
+    """They own the bot, and so every community in which they are known."""
+    return Change(
+        """
+        UPDATE members SET role = 'owner' WHERE id IN (
+            SELECT other.member_id FROM identities mine
+            JOIN identities other ON other.channel = mine.channel AND other.ref = mine.ref
+            WHERE mine.member_id = :id
+        )
+        """,
+        {"id": member},
+    )
 
 
 def speaks(member: int, language: str) -> Change:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from storage.moments import from_micros, to_micros
 from storage.sealing import Sealed
 from storage.writer import Change, Reader
+
+KEPT = timedelta(days=90)  # time enough to look at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ def put(one: Quarantined) -> Change:
             "payload": Sealed("quarantine", "payload", one.id, one.payload),
         },
     )  # fmt: skip
+
+
+def pruned(before: datetime) -> Change:
+    """What was set aside before then is deleted."""
+    return Change("DELETE FROM quarantine WHERE at < :at", {"at": to_micros(before)})
 
 
 async def held(db: Reader, *, most: int = 50) -> list[Quarantined]:

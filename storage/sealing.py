@@ -71,7 +71,12 @@ class Seal:
             return ""
         key = self.keys.get(bytes(cell[:ID_BYTES]))
         if key is None:
-            raise Unsealable(f"{table}.{column} was sealed under key {cell[:ID_BYTES].hex()}")
+            have = ", ".join(one.hex() for one in self.keys)
+            raise Unsealable(
+                f"{table}.{column} was sealed under the key {bytes(cell[:ID_BYTES]).hex()}, and"
+                f" BOT_STORAGE__SEAL_KEY has {have}; set it to the key of this database, or put"
+                " that one behind the new one, with a comma between"
+            )
         nonce = cell[ID_BYTES : ID_BYTES + NONCE_BYTES]
         try:
             plain = key.decrypt(nonce, cell[ID_BYTES + NONCE_BYTES :], _place(table, column, row))

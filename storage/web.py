@@ -500,6 +500,11 @@ def removed(id: int) -> Change:
     )
 
 
+def pruned(before: datetime) -> Change:
+    """Messages from before then are deleted."""
+    return Change("DELETE FROM web_messages WHERE at < :at", {"at": to_micros(before)})
+
+
 def _sealed(id: int, body: Body) -> Sealed:
     return Sealed("web_messages", "body", id, msgspec.json.encode(body).decode())
 

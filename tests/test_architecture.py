@@ -154,7 +154,12 @@ def test_every_text_that_is_written_is_said_and_the_other_way_round() -> None:
     named = re.compile(rf"^({'|'.join(topics)})(\.[a-z_]+)+$")
     buttons = button_data()
     missing = {
-        word for word in words if named.match(word) and word not in written and word not in buttons
+        word
+        for word in words
+        if named.match(word)
+        and word not in written
+        and word not in buttons
+        and not word.endswith((".html", ".toml"))
     }
     assert missing == set()
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from handlers.turn import Kind, Where
+from storage import communities, members
 from tests.community import STAFF, Community, Resident
 
 
@@ -126,3 +127,30 @@ async def test_the_owners_link_is_for_a_day_and_for_private(town: Community, ana
     town.clock.move(timedelta(hours=25))
     await ana.says(f"/start {payload}")
     assert (await ana.known()).role == "member"
+
+
+async def test_the_owner_owns_every_community(url: str) -> None:
+    """Whoever opened the link is the owner wherever they are met, before or after."""
+    sections = [{"name": name, "zone": "UTC", "language": "en"} for name in ("First", "Second")]
+    town = await Community.founded(url, settings={"community": sections})
+    second = town.house.directory.named("Second")
+    assert second is not None
+    await town.house.world.ids.refill()
+    await town.house.database.writer.settle(
+        [
+            communities.bound(
+                id=town.house.world.ids.take(), community=second.id, channel="street",
+                ref="second", kind="group", at=town.clock.now(),
+            )
+        ]
+    )  # fmt: skip
+    await town.house.pipeline.reload()
+    bo = await town.owner("Bo")
+    there = Where(id="second", private=False)
+    await town.happens(bo._event(Kind.SAID, where=there, text="hello"))
+    found = await members.met(
+        town.house.database.reader, community=second.id, channel="street", ref=bo.id
+    )
+    assert found is not None
+    assert found.role == "owner"
+    await town.close()

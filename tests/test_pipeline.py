@@ -15,6 +15,7 @@ from handlers.turn import Event, Kind, Person, Refusal, Reply, Turn, Where
 from storage import members, pending, quarantine
 from storage.conversations import Speaker
 from storage.facts import Fact
+from storage.sealing import Unsealable
 from tests.community import Community
 
 
@@ -321,3 +322,19 @@ async def test_what_was_written_down_unheard_is_dealt_with_when_told_again(
     assert await town.house.pipeline._take_down(event) is not None  # and then nobody took it up
     await town.happens(event)
     assert ana.last.text == "hello 1"
+
+
+async def test_whoever_speaks_in_the_group_is_in_it(town: Community) -> None:
+    """Members who came before the bot did are members, though nobody saw them join."""
+    ana = await town.resident("Ana", member=False)
+    await ana.says("morning", group=True, addressed=False)
+    assert (await ana.known()).present
+    assert await town.house.database.reader.value("SELECT count(*) FROM facts") == 0
+
+
+async def test_the_key_of_another_database_stops_the_start(url: str) -> None:
+    town = await Community.founded(url, routers=[echo()])
+    await town.resident("Ana", member=False)
+    await town.close()
+    with pytest.raises(Unsealable, match="BOT_STORAGE__SEAL_KEY"):
+        await Community.founded(url, routers=[echo()])

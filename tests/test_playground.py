@@ -642,6 +642,36 @@ async def test_one_leaves_stops_the_bot_and_lets_it_in_again(desk: Desk) -> None
 
 
 @pytest.mark.browser
+async def test_whoever_asks_to_be_forgotten_is_gone_from_every_phone(desk: Desk) -> None:
+    await desk.opens("a", "Harbour Tea")
+    await desk.says("a", "Something I may regret")
+    await expect(desk.phone("b").locator(".msg", has_text="regret")).to_be_visible()
+    await desk.opens("a", "Innkeeper")
+    await desk.says("a", "/forget")
+    await desk.phone("a").get_by_role("button", name="Yes, forget everything").click()
+    await expect(desk.phone("a").locator(".empty")).to_contain_text("asked to be forgotten")
+    await expect(desk.phone("b").locator(".msg", has_text="regret")).to_have_count(0)
+
+
+@pytest.mark.browser
+async def test_what_was_begun_is_still_there_when_one_comes_back(desk: Desk) -> None:
+    await desk.phone("a").locator("textarea").fill("half a thou")
+    await desk.opens("a", "Harbour Tea")
+    await expect(desk.phone("a").locator("textarea")).to_have_value("")
+    await desk.opens("a", "Innkeeper")
+    await expect(desk.phone("a").locator("textarea")).to_have_value("half a thou")
+
+
+@pytest.mark.browser
+async def test_others_see_that_somebody_is_typing(desk: Desk) -> None:
+    await desk.opens("a", "Harbour Tea")
+    await desk.phone("a").locator("textarea").press_sequentially("Hi")
+    await expect(desk.phone("b").locator(".dots")).to_contain_text("Ana is writing")
+    await desk.phone("a").locator("textarea").fill("")
+    await expect(desk.phone("b").locator(".dots")).to_have_count(0)
+
+
+@pytest.mark.browser
 async def test_the_clock_goes_on_and_with_it_what_falls_due(desk: Desk) -> None:
     await desk.tries("Check in")
     await expect(desk.phone("a").locator(".msg.right")).not_to_have_count(1)

@@ -102,7 +102,7 @@ def _something(table: sa.Table, column: sa.Column[Any], id: int, salt: str) -> A
         return "2025-03-03"
     if isinstance(kind, sa.Boolean):
         return False
-    return 1 if isinstance(kind, sa.Integer) else f"{salt}-{id}"
+    return id if isinstance(kind, sa.Integer) else f"{salt}-{id}"
 
 
 # What a row of one table needs of another, and what a CHECK allows.

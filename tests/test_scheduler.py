@@ -8,9 +8,11 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from pydantic import BaseModel
 
+from bot.channels import Malformed
 from handlers.router import Router
 from handlers.turn import Reply, Turn
-from storage import members
+from storage import members, quarantine
+from storage.moments import to_micros
 from tests.community import Community, Resident, TownClock
 
 
@@ -117,3 +119,18 @@ async def test_who_wants_no_reminders_is_not_woken(town: Community) -> None:
     )
     await town.passes(days=1)
     assert heard(ana) == []
+
+
+async def test_what_is_kept_too_long_is_let_go_of(town: Community) -> None:
+    ana = await town.resident("Ana", member=False)
+    await town.happens(Malformed("1", "{}", "no update"))
+    db = town.house.database.reader
+    assert await db.value("SELECT count(*) FROM interactions") > 0
+    assert await quarantine.count(db) == 1
+    await town.passes(days=91)
+    assert await quarantine.count(db) == 0
+    town.clock.move(timedelta(days=300))
+    await town.house.settled()
+    old = to_micros(town.clock.now() - timedelta(days=365))
+    assert await db.value("SELECT count(*) FROM interactions WHERE at < :at", at=old) == 0
+    assert heard(ana) != []

@@ -180,14 +180,14 @@ async def test_a_community_without_a_place_is_given_the_name_instead(
     assert town.known.name == "Hill Coffee"
 
 
-async def test_owning_one_community_gives_no_right_to_another(
+async def test_being_an_admin_of_one_community_gives_no_right_to_another(
     town: Community, owner: Resident, ana: Resident
 ) -> None:
     await says_in(owner, NEW, "/setup community Hill Coffee")
     hill = town.house.directory.named("Hill Coffee")
     assert hill is not None
     mine = await town.house.database.writer.settle(
-        [members.ranked((await ana.known()).id, "owner")]
+        [members.ranked((await ana.known()).id, "admin")]
     )
     assert mine == [1]
     third = Where(id="group-3", private=False)

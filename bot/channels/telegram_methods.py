@@ -67,7 +67,7 @@ COMMANDS = 100  # in one menu
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 # What the bot is to be allowed in its places; where staff work in topics, those too.
-NEEDED = ("can_invite_users", "can_delete_messages")
+NEEDED = ("can_invite_users",)
 NEEDED_FOR_TOPICS = ("can_manage_topics",)
 
 # How each kind of thing somebody sent is sent again: its method, and the field for its id.

@@ -91,8 +91,12 @@ class Ground:
         return f"{self.base}/join/{token}"
 
     async def changed(self, chat: int) -> None:
-        """Tell the pages of everybody in the chat."""
-        self.live.publish(await web.present(self.database.reader, chat))
+        """Tell the pages of everybody in the chat; all pages, if it is gone with its person."""
+        present = await web.present(self.database.reader, chat)
+        if present:
+            self.live.publish(present)
+        else:
+            self.live.everybody()
 
 
 def packed(data: bytes) -> str:

@@ -98,6 +98,11 @@ class Live:
             del self._typing[where]
         return new
 
+    def hush(self, person: int) -> None:
+        """Somebody's last page was closed, so they type nowhere."""
+        for where in [one for one, typing in self._typing.items() if person in typing]:
+            self.types(where, person, False)
+
     def typists(self, where: Spoken) -> frozenset[int]:
         """Who is typing there."""
         return frozenset(self._typing.get(where, ()))

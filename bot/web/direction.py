@@ -87,7 +87,8 @@ class Direction:
                 return self._stage.declined(request, declined)
             except ValueError as error:
                 raise web.HTTPBadRequest from error
-            sitting = seated(await self._stage.phones.faces(), request)
+            language = self._stage.language(request)
+            sitting = seated(await self._stage.phones.faces(), request, language)
             slot = next((slot for slot, sits in sitting.items() if sits == person), "a")
             return _to(f"/?{slot}={person}")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 
 from bot.app import House
 from bot.channels.web import WebChannel
@@ -57,7 +57,7 @@ class Playground:
     async def _three(self, request: web.Request) -> web.Response:
         """The three phones."""
         faces = await self._stage.phones.faces()
-        sitting = seated(faces, request)
+        sitting = seated(faces, request, self._stage.language(request))
         response = await self._page(request, sitting, faces, alone=False)
         ids = ".".join(str(sitting.get(slot, 0)) for slot in SLOTS)
         response.set_cookie("sitting", ids, samesite="Strict", httponly=True, max_age=YEAR)
@@ -158,12 +158,13 @@ class Playground:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        closed = suppress(ClientConnectionResetError, ConnectionResetError)
+        closed = suppress(ConnectionResetError)
         with self._live.watching(sitting.values()) as watch, closed:
             await self._follow(request, response, watch, sitting)
         for person in sitting.values():
             if not self._live.watched(person):
                 self._stage.phones.looks(person, False)
+                self._live.hush(person)
         return response
 
     async def _follow(

@@ -103,15 +103,18 @@ def number(form: Form, name: str) -> int:
     return int(text(form, name) or 0)
 
 
-def seated(faces: list[Face], request: web.Request) -> Sitting:
-    """Who has which phone: as the address says, else as before, else one of each role."""
+def seated(faces: list[Face], request: web.Request, language: str) -> Sitting:
+    """Who has which phone: as the address says, else as before, else one of each role.
+
+    language: of the page, which those who are chosen should rather speak
+    """
     known = {str(face.id) for face in faces}
     before = dict(zip(SLOTS, request.cookies.get("sitting", "").split("."), strict=False))
     wishes = {slot: request.query.get(slot) or before.get(slot, "") for slot in SLOTS}
     sitting = {slot: int(wish) for slot, wish in wishes.items() if wish in known}
     for slot in SLOTS:
         free = [face for face in faces if face.id not in sitting.values()]
-        free.sort(key=lambda face: face.role not in ROLES[slot])
+        free.sort(key=lambda face: (face.role not in ROLES[slot], face.language != language))
         if slot not in sitting and free:
             sitting[slot] = free[0].id
     return {slot: sitting[slot] for slot in SLOTS if slot in sitting}

@@ -41,6 +41,9 @@ function settle() {
     known.first = first;
     known.last = feed.querySelector("li:last-child")?.id;
   }
+  for (const field of document.querySelectorAll(".write textarea")) {
+    field.value ||= drafts.get(field.id) ?? "";
+  }
   for (const view of document.querySelectorAll(".view")) seeing.observe(view);
   for (const phone of document.querySelectorAll(".phone")) attend(phone);
 }
@@ -134,9 +137,14 @@ function types(form, on) {
   tell(form.closest(".phone"), "typing", { chat, topic, on: on ? "1" : "0" });
 }
 
+const drafts = new Map(); // field → what was begun in it, for when one comes back
+
 document.addEventListener("input", (event) => {
   const form = event.target.form;
-  if (event.target.matches(".write textarea")) types(form, event.target.value.trim() !== "");
+  if (event.target.matches(".write textarea")) {
+    drafts.set(event.target.id, event.target.value);
+    types(form, event.target.value.trim() !== "");
+  }
   if (event.target.matches(".write [type=file]")) attach(form, event.target.files[0]);
 });
 
@@ -176,6 +184,7 @@ document.addEventListener("htmx:before:request", (event) => {
   clearTimeout(typing.get(form));
   typing.delete(form);
   form.elements.text.value = "";
+  drafts.delete(form.elements.text.id);
   if (form.elements.file) form.elements.file.value = "";
   attach(form, null);
 });
