@@ -99,15 +99,16 @@ class _Story:
 
     async def _look(self, mei: int, ana: int, bo: int, lin: int) -> None:
         """What each has open, and has read."""
-        for person, chat in (
-            (mei, await self._home(mei)),
-            (ana, await self._home(ana)),
-            (bo, self._group.id),
-            (lin, self._desk.id),
+        topics = [one.id for one in await web.topics(self._db, self._desk.id)]
+        for person, chat, topic in (
+            (mei, await self._home(mei), web.GENERAL),
+            (ana, await self._home(ana), web.GENERAL),
+            (bo, self._group.id, web.GENERAL),
+            *((lin, self._desk.id, topic) for topic in topics),
         ):
-            await self._people.opens(person, chat)
-            last = await web.latest(self._db, chat=chat, topic=web.GENERAL, most=1)
-            await self._people.reads(person, chat, web.GENERAL, last[-1].id if last else 0)
+            await self._people.opens(person, chat, topic)
+            last = await web.latest(self._db, chat=chat, topic=topic, most=1)
+            await self._people.reads(person, chat, topic, last[-1].id if last else 0)
 
     async def _comes(self, name: str, language: str, *places: Chat) -> int:
         person = await self._people.arrives(name, language)

@@ -89,21 +89,11 @@ async def _called(turn: Turn, name: str) -> Target:
     """The community of this name: the owner's own, the one still without a place, or a new one."""
     known = (await communities.read(turn.db)).named(name)
     if known is not None:
-        await _require_owner(turn, known.id)
         return Target(known.id, known.name)
     if not turn.community.spots:
         turn.note(communities.renamed(turn.community.id, name))
         return Target(turn.community.id, name)
     return _founded(turn, name)
-
-
-async def _require_owner(turn: Turn, community: int) -> None:
-    """Owning one community gives no right to another on the same bot."""
-    there = await members.met(
-        turn.db, community=community, channel=turn.event.channel, ref=turn.member.ref
-    )
-    if there is None or there.role != Role.OWNER:
-        raise Refusal("house.not_allowed", role="@house.role.owner")
 
 
 def _founded(turn: Turn, name: str) -> Target:

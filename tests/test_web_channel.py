@@ -351,6 +351,27 @@ async def test_what_was_said_before_one_came_is_not_new(place: Village, ana: Vil
     assert place.group.id not in {chat for chat, _ in await web.unread(place.db, bo.id)}
 
 
+async def test_what_was_opened_last_comes_first_even_if_no_time_has_passed(
+    place: Village, ana: Villager
+) -> None:
+    for chat in (ana.home, place.group.id, ana.home):
+        await place.people.opens(ana.id, chat)
+        assert (await web.marks(place.db, ana.id))[0].chat == chat
+
+
+async def test_a_groups_door_is_public_and_a_staff_places_is_not(place: Village) -> None:
+    theo = await place.villager("Theo", member=False)
+    await place.people.opens(theo.id, place.group.id)
+    with pytest.raises(Declined):
+        await place.people.opens(theo.id, place.desk.id)
+
+
+async def test_who_belongs_to_the_house_is_told_apart(place: Village, ana: Villager) -> None:
+    bo, lin = await place.villager("Bo"), await place.staff("Lin")
+    await place.people.ranks(bo.id, place.group.id, "admin")
+    assert await web.at_work(place.db) == {bo.id: "admin", lin.id: "staff"}
+
+
 # ---- keeping
 
 

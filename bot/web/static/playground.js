@@ -43,6 +43,8 @@ function settle() {
   }
   for (const field of document.querySelectorAll(".write textarea")) {
     field.value ||= drafts.get(field.id) ?? "";
+    const file = field.form.elements.file?.files[0];
+    if (file && field.form.querySelector("[data-attached]").hidden) attach(field.form, file);
   }
   for (const view of document.querySelectorAll(".view")) seeing.observe(view);
   for (const phone of document.querySelectorAll(".phone")) attend(phone);
