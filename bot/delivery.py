@@ -22,7 +22,7 @@ from bot.channels import (
     ThreadGone,
     Unreachable,
 )
-from bot.pace import Pace, sleep
+from bot.pace import Pace
 from bot.rendering import Renderer, kept
 from bot.studio import Draw
 from bot.worker import Activity, Alarm, Lanes
@@ -159,7 +159,7 @@ class Delivery:
                 return True
             await self._say_or_do(parcel)
         except Unavailable:
-            await self._alarm.for_(1.0)
+            await self._wait(1.0)
             return False
         except NotNow as slow:
             await self._slow_down(parcel, slow)
@@ -266,9 +266,11 @@ class Delivery:
 
     async def _paced(self, to: To) -> None:
         pace = self._paces.get(to.channel)
-        if pace is not None:
-            with self._activity.resting():
-                await sleep(pace.wait(to.place, group=not to.private))
+        seconds = 0.0 if pace is None else pace.wait(to.place, group=not to.private)
+        if seconds > 0:
+            async with self.lanes.aside():
+                with self._activity.resting():
+                    await asyncio.sleep(seconds)
 
     async def _threaded(self, parcel: Parcel, channel: Channel) -> To:
         """The address with the staff topic it goes to, opened if there is none yet."""
@@ -302,13 +304,18 @@ class Delivery:
 
     # ---------------------------------------------------------------- when it does not go well
 
+    async def _wait(self, seconds: float) -> None:
+        """Keep this chat waiting, and nobody else."""
+        async with self.lanes.aside():
+            await self._alarm.for_(seconds)
+
     async def _slow_down(self, parcel: Parcel, slow: NotNow) -> None:
         """Wait as long as the platform asks; what is behind in this chat waits too."""
         pace = self._paces.get(parcel.to.channel)
         if slow.everywhere and pace is not None:
             pace.pause(slow.seconds)
         metrics.SENDS.labels(parcel.to.channel, "slowed").inc()
-        await self._alarm.for_(slow.seconds)
+        await self._wait(slow.seconds)
 
     async def _follow(self, parcel: Parcel, new: str) -> None:
         """The chat has a new id: note it everywhere, and go on there."""
@@ -343,7 +350,7 @@ class Delivery:
         if not unclear.unsent:
             metrics.RESENDS.labels(parcel.to.channel).inc()
         log.info("send.faltered", channel=parcel.to.channel, attempts=parcel.tries + 1)
-        await self._alarm.for_(PAUSES[min(parcel.tries, len(PAUSES) - 1)])
+        await self._wait(PAUSES[min(parcel.tries, len(PAUSES) - 1)])
         return False
 
     async def _set_aside(self, parcel: Parcel, fault: Exception) -> None:
@@ -416,7 +423,7 @@ class Delivery:
             try:
                 await self._database.writer.settle(changes)
             except Unavailable:
-                await self._alarm.for_(1.0)
+                await self._wait(1.0)
             except Miss:
                 return False
             else:

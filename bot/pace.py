@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -60,9 +59,3 @@ class Pace:
         if len(self.chats) > KEPT:
             del self.chats[next(iter(self.chats))]
         return bucket
-
-
-async def sleep(seconds: float) -> None:
-    """Wait so many real seconds."""
-    if seconds > 0:
-        await asyncio.sleep(seconds)

@@ -188,7 +188,7 @@ class Pipeline:
                 with metrics.TURN_SECONDS.time():
                     await self._played(waiting, event)
             except Unavailable:
-                await self._alarm.for_(1.0)
+                await self._wait(1.0)
             except Exception as fault:
                 attempts += 1
                 metrics.TURNS.labels("fault").inc()
@@ -199,9 +199,14 @@ class Pipeline:
                 await self.database.writer.settle(
                     [pending.put_off(waiting.id, until=waiting.due, attempts=attempts)]
                 )
-                await self._alarm.for_(FIRST_PAUSE**attempts)
+                await self._wait(FIRST_PAUSE**attempts)
             else:
                 return
+
+    async def _wait(self, seconds: float) -> None:
+        """Keep this lane waiting, and nobody else's."""
+        async with self.lanes.aside():
+            await self._alarm.for_(seconds)
 
     async def recover(self) -> None:
         """Deal with what an earlier process left undone, before anything new.

@@ -20,6 +20,7 @@ from bot.channels.web import WebChannel
 from bot.clock import ShiftedClock, SystemClock
 from bot.config import Config
 from bot.studio import Studio
+from bot.web.access import loopback
 from bot.web.app import application
 from handlers import discovered
 from storage import members, schema
@@ -155,10 +156,11 @@ def _welcome(address: str, host: str) -> str:
         f"Innkeeper's playground is open: {address}",
         "在浏览器里打开上面的地址，就能和掌柜聊天了。",
     ]
-    if host in (OPEN_TO_ALL, "::"):
+    if not loopback(host):
         lines.append(
-            "WARNING: it listens on every address of this machine. Whoever reaches it can act as"
-            " anybody in it.\n警告：正在监听本机所有地址，能访问到这里的人都可以扮演任何人。"
+            f"WARNING: it listens on {host}, beyond this machine. Whoever reaches it can act as"
+            " anybody in it.\n"
+            f"警告：正在监听 {host}，不限于本机。能访问到这里的人都可以扮演任何人。"
         )
     else:
         lines.append("It listens on this machine only. Stop it with Ctrl+C.")

@@ -65,9 +65,22 @@ class Scheduler:
         now = self._world.clock.now()
         await self._daily(now)
         await self._tidy(now)
-        woken = self._wake(await pending.due(self._database.reader, "woke", now))
-        sent = self._send(await pending.due(self._database.reader, "out", now))
+        woken = await self._hand_out("woke", now, self._wake)
+        sent = await self._hand_out("out", now, self._send)
         return bool(woken or sent)
+
+    async def _hand_out(
+        self, kind: str, now: datetime, to: Callable[[Iterable[Waiting]], int]
+    ) -> int:
+        """Hand out what is due, about a page of it, behind what is in hand already."""
+        taken, last = 0, None
+        while taken < pending.PAGE:
+            page = await pending.due(self._database.reader, kind, now, after=last)
+            taken += to(page)
+            if len(page) < pending.PAGE:
+                break
+            last = page[-1]
+        return taken
 
     async def next_due(self) -> datetime | None:
         """When the next thing that was put off falls due; None when nothing will."""

@@ -75,8 +75,9 @@ class _Story:
             ana, self._group.id, "Hello all. I mostly drink oolong, and too much of it."
         )
         await self._says(he, self._group.id, "大家好，我是小禾，刚开始学着喝茶。")
-        await self._asks_for_a_person(he, lin)
+        await self._starts(he)
         await self._says(he, await self._home(he), "/checkin")
+        await self._asks_for_a_person(he, lin)
         await self._starts(ana)
         await self._says(mei, self._group.id, "大家好，我是梅，喜欢白茶。")
         await self._starts(mei)
@@ -85,17 +86,12 @@ class _Story:
 
     async def _asks_for_a_person(self, member: int, staff: int) -> None:
         """So that the staff place has a topic to look at."""
-        await self._starts(member)
         await self._says(member, await self._home(member), "/human 想请人帮我挑第一款茶")
-        topics = await web.topics(self._db, self._desk.id)
-        for topic in topics:
-            await self._people.says(
-                staff,
-                self._desk.id,
-                "小禾你好，我是林。平时喜欢清淡一点，还是浓一点？",
-                topic=topic.id,
-            )
+        answer = "小禾你好，我是林。平时喜欢清淡一点，还是浓一点？"
+        for topic in await web.topics(self._db, self._desk.id):
+            await self._people.says(staff, self._desk.id, answer, topic=topic.id)
         await self._house.settled()
+        await self._says(member, await self._home(member), "清淡一点的，谢谢。")
 
     async def _look(self, mei: int, ana: int, bo: int, lin: int) -> None:
         """What each has open, and has read."""

@@ -97,6 +97,8 @@ def clean(text: str, length: int = SPOKEN_LENGTH) -> str:
 
     Line breaks and tabs stay; what is too long ends in "…".
     """
+    if len(text) <= length and text.isprintable() and text.isascii():
+        return text
     kept = "".join(
         one
         for one in text

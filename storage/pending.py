@@ -10,6 +10,8 @@ from storage.moments import from_micros, to_micros
 from storage.sealing import Sealed
 from storage.writer import Change, Reader, Row
 
+PAGE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -119,15 +121,20 @@ async def by_key(db: Reader, channel: str, key: str) -> Waiting | None:
     return next(iter(_all(db, rows)), None)
 
 
-async def due(db: Reader, kind: str, now: datetime, *, most: int = 500) -> list[Waiting]:
-    """Rows of a kind that are due at `now`, the longest due first."""
+async def due(
+    db: Reader, kind: str, now: datetime, *, after: Waiting | None = None, most: int = PAGE
+) -> list[Waiting]:
+    """A page of the rows of a kind due at `now`, the longest due first, from behind `after` on."""
     rows = await db.rows(
         """
         SELECT * FROM pending WHERE kind = :kind AND due_at <= :now AND state = 'waiting'
+          AND (due_at > :due OR (due_at = :due AND id > :id))
         ORDER BY due_at, id LIMIT :most
         """,
         kind=kind,
         now=to_micros(now),
+        due=0 if after is None else to_micros(after.due),
+        id=0 if after is None else after.id,
         most=most,
     )
     return _all(db, rows)

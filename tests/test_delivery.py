@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from bot import wire
 from bot.channels import (
     Ability,
     Faltered,
@@ -18,9 +19,10 @@ from bot.channels import (
 )
 from bot.pace import BURST, Pace
 from handlers.router import Outgoing, Router, Withheld
-from handlers.turn import Policy, Reply, Turn
+from handlers.turn import Letter, Policy, Reply, To, Turn
 from storage import interactions, pending, quarantine
 from storage.conversations import Speaker, passed
+from storage.pending import Waiting
 from tests.community import GROUP, NOON, Community, Resident
 
 NIGHT = NOON + timedelta(hours=8)
@@ -102,6 +104,17 @@ async def ana(town: Community) -> Resident:
 
 def heard(ana: Resident) -> list[str]:
     return [one.text for one in ana.inbox]
+
+
+def letter(town: Community, place: str) -> Waiting:
+    """A letter as it waits, written by nobody in particular."""
+    id, now = town.house.world.ids.take(), town.clock.now()
+    to = To(channel="street", place=place, language="en")
+    told = Letter(id=id, community=town.known.id, member=0, to=to, reply=Reply(text="hello"))
+    return Waiting(
+        id=id, kind="out", channel="street", key=f"out:{id}", lane=f"street:{place}",
+        payload=wire.packed_letter(told), due=now,
+    )  # fmt: skip
 
 
 async def outcomes(town: Community) -> list[str]:
@@ -295,3 +308,21 @@ async def test_a_letter_that_cannot_be_put_into_words_is_set_aside(
     (held,) = await quarantine.held(town.house.database.reader)
     assert held.reason == "BadText while sending for speaker"
     assert await outcomes(town) == ["failed: BadText", "sent", "sent"]
+
+
+async def test_those_who_cannot_be_reached_now_keep_nobody_else_waiting(
+    town: Community, ana: Resident
+) -> None:
+    """More letters in hand than a page has, all told to wait, and after a restart one more."""
+    house = town.house
+    stuck: list[Exception] = [NotNow(3600) for _ in range(pending.PAGE + 5)]
+    await house.world.ids.refill(pending.PAGE + 10)
+    letters = [letter(town, f"chat-{n}") for n in range(len(stuck))]
+    last = letter(town, "chat-last")
+    now = town.clock.now()
+    await house.database.writer.settle([pending.put(one, at=now) for one in letters])
+    town.street.trouble = stuck
+    await house.settled()
+    await house.database.writer.settle([pending.put(last, at=now)])
+    await house.settled()
+    assert [one.to.place for one in town.street.delivered] == ["chat-last"]
