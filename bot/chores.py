@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from bot import config
+from bot import config, wire
+from bot.config import Config
 from handlers import discovered
 from handlers.router import Switchboard
-from storage import database, schema
+from storage import database, pending, schema
 from storage import quarantine as held
+from storage.database import Database
+from storage.writer import Miss
 
 
 def migrate(file: Path, *, to: str, check: bool) -> int:
@@ -71,24 +76,58 @@ def timetable(file: Path) -> int:
     return 0
 
 
-def quarantine(file: Path, *, whole: bool) -> int:
-    """Print what was set aside, latest first."""
+def quarantine(file: Path, *, whole: bool, retry: int | None, drop: int | None) -> int:
+    """Print what was set aside, latest first; or give one of them another try, or delete it."""
     found = config.read(file, discovered())
+    if retry is not None:
+        return asyncio.run(_with(found, partial(_retried, number=retry)))
+    if drop is not None:
+        return asyncio.run(_with(found, partial(_dropped, number=drop)))
+    return asyncio.run(_with(found, partial(_shown, whole=whole)))
 
-    async def look() -> int:
-        opened = await database.opened(found.storage.url, found.seal)
-        try:
-            rows = await held.held(opened.reader)
-        finally:
-            await opened.close()
-        for one in rows:
-            _tell(f"{one.id}  {one.at:%Y-%m-%d %H:%M} UTC  {one.channel}  {one.reason}")
-            if whole:
-                _tell(f"    {one.payload}")
-        _tell(f"{len(rows)} set aside")
-        return 0
 
-    return asyncio.run(look())
+async def _with(found: Config, do: Callable[[Database], Awaitable[int]]) -> int:
+    """Do it with the database open."""
+    opened = await database.opened(found.storage.url, found.seal)
+    try:
+        return await do(opened)
+    finally:
+        await opened.close()
+
+
+async def _shown(opened: Database, *, whole: bool) -> int:
+    rows = await held.held(opened.reader)
+    for one in rows:
+        _tell(f"{one.id}  {one.at:%Y-%m-%d %H:%M} UTC  {one.channel}  {one.reason}")
+        if whole:
+            _tell(f"    {one.payload}")
+    _tell(f"{len(rows)} set aside; of each: --retry NUMBER or --drop NUMBER")
+    return 0
+
+
+async def _retried(opened: Database, *, number: int) -> int:
+    """Put it back among what waits; a bot that is running takes it up within half a minute."""
+    one = await held.by_id(opened.reader, number)
+    if one is None:
+        _tell(f"there is nothing set aside under number {number}")
+        return 1
+    again = wire.waiting_again(one)
+    if again is None:
+        _tell(f"{number} is no event or letter that could be read: it can only be dropped")
+        return 1
+    await opened.writer.settle([held.released(number), pending.put(again, at=one.at)])
+    _tell(f"{number} waits for another try")
+    return 0
+
+
+async def _dropped(opened: Database, *, number: int) -> int:
+    try:
+        await opened.writer.settle([held.released(number)])
+    except Miss:
+        _tell(f"there is nothing set aside under number {number}")
+        return 1
+    _tell(f"{number} is gone")
+    return 0
 
 
 def _compare() -> int:

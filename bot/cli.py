@@ -57,10 +57,12 @@ def timetable(arguments: argparse.Namespace) -> int:
 
 
 def quarantine(arguments: argparse.Namespace) -> int:
-    """Show what could not be dealt with and was set aside."""
+    """Show what could not be dealt with and was set aside; try it again, or drop it."""
     from bot.chores import quarantine as showing
 
-    return showing(arguments.config, whole=arguments.whole)
+    return showing(
+        arguments.config, whole=arguments.whole, retry=arguments.retry, drop=arguments.drop
+    )
 
 
 def key(arguments: argparse.Namespace) -> int:
@@ -133,5 +135,7 @@ OPTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
     ),
     "quarantine": (
         ("--whole", {"action": "store_true", "help": "with payloads, which are personal data"}),
+        ("--retry", {"type": int, "metavar": "NUMBER", "help": "give it another try"}),
+        ("--drop", {"type": int, "metavar": "NUMBER", "help": "delete it"}),
     ),
 }

@@ -13,6 +13,8 @@ import structlog
 
 from bot import metrics, turns, wire
 from bot.channels import Malformed
+from bot.chatter import Chatter
+from bot.recording import body
 from bot.worker import Activity, Alarm, Lanes
 from handlers.roles import Role
 from handlers.router import Command, Handler, Switchboard, said_command
@@ -40,7 +42,6 @@ ATTEMPTS = 3  # faults before an event is set aside
 FIRST_PAUSE = 2.0  # seconds before a failed event is tried again; doubles each time
 FACTS_A_TURN = 20  # more means that a listener feeds itself
 NOTE_WAITS = timedelta(seconds=2)  # for a join to be told of in the better way
-BODY = 8000  # characters of a message that are kept
 CLOCKWORK = (Kind.WOKE, Kind.DID)
 
 Chosen = tuple[str, Handler]
@@ -82,6 +83,7 @@ class Pipeline:
         self._front = front
         self._alarm = alarm
         self._reloaded = reloaded  # somebody else may want to know of new places
+        self._chatter = Chatter(board, directory)
         self._in_hand: set[int] = set()  # so that no row is taken up twice
         self.lanes: Lanes[Waiting] = Lanes(self._finish, activity)
 
@@ -125,6 +127,8 @@ class Pipeline:
             self._in_hand.discard(waiting.id)
 
     async def _take_down(self, event: Event) -> Waiting | None:
+        if await self._merely_noted(event):
+            return None
         waiting = Waiting(
             id=self.world.ids.take(),
             kind="in",
@@ -145,6 +149,18 @@ class Pipeline:
             return await pending.by_key(self.database.reader, event.channel, event.id)
         metrics.EVENTS.labels(event.channel, event.kind).inc()
         return waiting
+
+    async def _merely_noted(self, event: Event) -> bool:
+        """Whether it was mere talk, and has been written down and counted as that."""
+        changes = self._chatter.noted(event, id=self.world.ids.take)
+        if changes is None:
+            return False
+        try:
+            await self.database.writer.settle(changes)
+        except Miss:
+            return False  # told before, or by somebody who has gone since: look properly
+        metrics.EVENTS.labels(event.channel, "chatter").inc()
+        return True
 
     async def _lane(self, event: Event) -> str:
         """Whose order the event keeps: the person's; in a staff topic the member's it is about."""
@@ -389,6 +405,7 @@ class Pipeline:
     ) -> None:
         if any(change.shared for change in turn.notes):
             await self.reload()
+        self._chatter.learn(turn)
         self._front.offer(letters)
         if turn.event.press:
             self._front.acknowledge(turn.event.channel, turn.event.press)
@@ -494,11 +511,6 @@ class Pipeline:
 
 def _heard(waiting: Waiting, turn: Turn) -> Interaction:
     event = turn.event
-    body = {"text": event.text[:BODY]} if event.text else {}
-    if event.data:
-        body["data"] = event.data
-    if event.media:
-        body["media"] = ",".join(one.kind for one in event.media)
     return Interaction(
         id=waiting.id,
         community=turn.community.id,
@@ -509,5 +521,5 @@ def _heard(waiting: Waiting, turn: Turn) -> Interaction:
         at=event.at,
         place=event.where.id if event.where else "",
         message=event.message if event.kind is Kind.SAID else "",
-        body=msgspec.json.encode(body).decode() if body else "",
+        body=body(event),
     )

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from handlers.turn import Act, Button, Event, Letter, Reply
+from storage.pending import Waiting
+from storage.quarantine import Quarantined
 
 TYPES: dict[str, Any] = {"datetime": datetime, "date": date, "time": time}
 MARK = "$"
@@ -41,6 +43,30 @@ def packed_letter(letter: Letter) -> str:
 def letter(payload: str) -> Letter:
     """The letter from its JSON.  Raises `msgspec.MsgspecError` for anything else."""
     return _mapped(_letter.decode(payload), _untagged)
+
+
+def waiting_again(one: Quarantined) -> Waiting | None:
+    """What was set aside, as it waited before; None for what never could be read.
+
+    An event waits as a waking, which is found by whoever looks at the clock.
+    """
+    for kind, read in (("woke", event), ("out", letter)):
+        try:
+            found = read(one.payload)
+        except msgspec.MsgspecError:
+            continue
+        place = found.to.place if isinstance(found, Letter) else str(one.member or one.id)
+        return Waiting(
+            id=one.id,
+            kind=kind,
+            channel=one.channel,
+            key=one.key,
+            lane=f"{one.channel}:{place}",
+            payload=one.payload,
+            due=one.at,
+            member=one.member,
+        )
+    return None
 
 
 def _whole(value: Any) -> Any:

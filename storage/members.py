@@ -290,8 +290,11 @@ def arrived(member: Member, *, identity: int, at: datetime) -> list[Change]:
     ]  # fmt: skip
 
 
-def heard(member: int, *, messages: int, at: datetime) -> Change:
-    """They were heard from at this moment, with so many messages more."""
+def heard(member: int, *, messages: int, at: datetime, rows: int | None = None) -> Change:
+    """They were heard from at this moment, with so many messages more.
+
+    rows: 1 where nobody has looked whether they are still known; then it misses if not
+    """
     return Change(
         """
         UPDATE members SET messages = messages + :messages,
@@ -299,6 +302,7 @@ def heard(member: int, *, messages: int, at: datetime) -> Change:
         WHERE id = :id
         """,
         {"id": member, "messages": messages, "at": to_micros(at)},
+        rows=rows,
     )
 
 

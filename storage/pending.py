@@ -42,17 +42,19 @@ INSERT = """
 
 def taken_in(waiting: Waiting, *, at: datetime) -> list[Change]:
     """The event is ours to deal with.  Misses if the channel had told us of it before."""
-    return [
-        Change(
-            """
-            INSERT INTO seen (channel, key, at) VALUES (:channel, :key, :at)
-            ON CONFLICT (channel, key) DO NOTHING
-            """,
-            {"channel": waiting.channel, "key": waiting.key, "at": to_micros(at)},
-            rows=1,
-        ),
-        put(waiting, at=at),
-    ]
+    return [seen(waiting.channel, waiting.key, at=at), put(waiting, at=at)]
+
+
+def seen(channel: str, key: str, *, at: datetime) -> Change:
+    """The channel has told us of this.  Misses if it had before."""
+    return Change(
+        """
+        INSERT INTO seen (channel, key, at) VALUES (:channel, :key, :at)
+        ON CONFLICT (channel, key) DO NOTHING
+        """,
+        {"channel": channel, "key": key, "at": to_micros(at)},
+        rows=1,
+    )
 
 
 def put(waiting: Waiting, *, at: datetime) -> Change:

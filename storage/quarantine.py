@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from storage.moments import from_micros, to_micros
 from storage.sealing import Sealed
-from storage.writer import Change, Reader
+from storage.writer import Change, Reader, Row
 
 KEPT = timedelta(days=90)  # time enough to look at it
 
@@ -47,25 +47,37 @@ def pruned(before: datetime) -> Change:
     return Change("DELETE FROM quarantine WHERE at < :at", {"at": to_micros(before)})
 
 
+def released(id: int) -> Change:
+    """It is set aside no more.  Misses if there is no such thing."""
+    return Change("DELETE FROM quarantine WHERE id = :id", {"id": id}, rows=1)
+
+
 async def held(db: Reader, *, most: int = 50) -> list[Quarantined]:
     """What is set aside, latest first."""
     rows = await db.rows("SELECT * FROM quarantine ORDER BY at DESC, id DESC LIMIT :m", m=most)
-    return [
-        Quarantined(
-            id=row["id"],
-            channel=row["channel"],
-            key=row["key"],
-            reason=row["reason"],
-            at=from_micros(row["at"]),
-            payload=db.open("quarantine", "payload", row["id"], row["payload"]),
-            attempts=row["attempts"],
-            member=row["member_id"],
-        )
-        for row in rows
-    ]
+    return [_quarantined(db, row) for row in rows]
+
+
+async def by_id(db: Reader, id: int) -> Quarantined | None:
+    """What is set aside under this number."""
+    row = await db.row("SELECT * FROM quarantine WHERE id = :id", id=id)
+    return None if row is None else _quarantined(db, row)
 
 
 async def count(db: Reader) -> int:
     """How much is set aside."""
     found: int = await db.value("SELECT count(*) FROM quarantine")
     return found
+
+
+def _quarantined(db: Reader, row: Row) -> Quarantined:
+    return Quarantined(
+        id=row["id"],
+        channel=row["channel"],
+        key=row["key"],
+        reason=row["reason"],
+        at=from_micros(row["at"]),
+        payload=db.open("quarantine", "payload", row["id"], row["payload"]),
+        attempts=row["attempts"],
+        member=row["member_id"],
+    )

@@ -121,3 +121,12 @@ def test_quarantine_shows_what_was_set_aside(tmp_path: Path) -> None:
     key = fresh_key()
     bot("migrate", cwd=tmp_path, BOT_STORAGE__SEAL_KEY=key)
     assert "0 set aside" in bot("quarantine", cwd=tmp_path, BOT_STORAGE__SEAL_KEY=key).stdout
+
+
+def test_quarantine_says_when_there_is_nothing_under_a_number(tmp_path: Path) -> None:
+    key = fresh_key()
+    bot("migrate", cwd=tmp_path, BOT_STORAGE__SEAL_KEY=key)
+    for words in ("--retry", "--drop"):
+        done = bot("quarantine", words, "7", cwd=tmp_path, BOT_STORAGE__SEAL_KEY=key)
+        assert done.returncode == 1
+        assert "nothing set aside under number 7" in done.stdout

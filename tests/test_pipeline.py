@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from bot import pipeline
+from bot import pipeline, wire
 from bot.channels import Malformed
 from handlers.roles import Role
 from handlers.router import Conflict, Router, Switchboard
@@ -338,3 +339,26 @@ async def test_the_key_of_another_database_stops_the_start(url: str) -> None:
     await town.close()
     with pytest.raises(Unsealable, match="BOT_STORAGE__SEAL_KEY"):
         await Community.founded(url, routers=[echo()])
+
+
+async def test_what_was_set_aside_may_be_tried_again(town: Community) -> None:
+    """The operator mends what was wrong, and then nothing has been lost."""
+    ana = await town.resident("Ana", member=False)
+    await ana.says("hiccup then fine")
+    await ana.says("poison")
+    await town.passes(minutes=5)
+    db = town.house.database
+    (held,) = await quarantine.held(db.reader)
+    mended = replace(held, payload=held.payload.replace("poison", "hello"))
+    again = wire.waiting_again(mended)
+    assert again is not None
+    await db.writer.settle([quarantine.released(held.id), pending.put(again, at=town.clock.now())])
+    await town.house.settled()
+    assert ana.last.text == "hello 1"
+    assert await quarantine.count(db.reader) == 0
+
+
+async def test_what_never_could_be_read_can_only_be_dropped(town: Community) -> None:
+    await town.happens(Malformed("9", "{", "no JSON"))
+    (held,) = await quarantine.held(town.house.database.reader)
+    assert wire.waiting_again(held) is None

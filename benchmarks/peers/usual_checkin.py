@@ -106,23 +106,17 @@ class Bench:
             else:
                 answer = f"You have already checked in today. Streak: {member.streak}."
             session.add(
-                Interaction(
-                    member_id=member.id, direction="out", text=answer, at=datetime.now(UTC)
-                )
+                Interaction(member_id=member.id, direction="out", text=answer, at=datetime.now(UTC))
             )
             await session.commit()
         await message.answer(answer, reply_markup=BUTTONS)
 
     async def _met(self, session: AsyncSession, message: Message) -> Member:
         assert message.from_user is not None
-        found = await session.exec(
-            select(Member).where(Member.telegram_id == message.from_user.id)
-        )
+        found = await session.exec(select(Member).where(Member.telegram_id == message.from_user.id))
         member = found.first()
         if member is None:
-            member = Member(
-                telegram_id=message.from_user.id, name=message.from_user.full_name
-            )
+            member = Member(telegram_id=message.from_user.id, name=message.from_user.full_name)
             session.add(member)
             await session.flush()
         member.last_seen_at = datetime.now(UTC)
