@@ -145,7 +145,7 @@ class Delivery:
 
     async def _finish(self, waiting: Waiting) -> None:
         """Deal with one letter until it is said, put off, or hopeless."""
-        parcel = Parcel(waiting, wire.letter(waiting.payload))
+        parcel = Parcel(waiting, waiting.handed or wire.letter(waiting.payload))
         try:
             while not await self._tried(parcel):
                 parcel.tries += 1

@@ -139,6 +139,7 @@ class Pipeline:
             due=event.at,
             community=event.community or None,
             member=event.member or None,
+            handed=event,
         )
         try:
             await self.database.writer.settle(pending.taken_in(waiting, at=self.world.clock.now()))
@@ -197,7 +198,7 @@ class Pipeline:
 
     async def deal(self, waiting: Waiting) -> None:
         """Settle one event, however often that has to be tried."""
-        event = wire.event(waiting.payload)
+        event: Event = waiting.handed or wire.event(waiting.payload)
         attempts = waiting.attempts
         while True:
             try:
@@ -430,6 +431,7 @@ class Pipeline:
             due=letter.due or self.world.clock.now(),
             community=letter.community,
             member=letter.member or None,
+            handed=letter,
         )
 
     def _waking(self, turn: Turn, at: datetime, event: Event) -> Waiting:

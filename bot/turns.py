@@ -11,6 +11,7 @@ from handlers.turn import Event, Kind, Turn, World
 from knowledge import texts
 from storage import communities, conversations, invites, members, pending, threads
 from storage.communities import Community, Directory, Spot
+from storage.conversations import Conversation
 from storage.database import Database
 from storage.facts import Fact
 from storage.members import Member
@@ -28,7 +29,7 @@ async def made(
     community = await _community(event, spot, database, directory)
     if community is None:
         return None
-    member, known = await _member(event, community, database, world)
+    member, conversation, known = await _member(event, community, database, world)
     if member is None:
         return None
     thread = await _thread(event, spot, database)
@@ -39,7 +40,8 @@ async def made(
         now=now,
         community=community,
         member=member,
-        conversation=await conversations.of(db, member=member.id, community=community.id),
+        conversation=conversation
+        or await conversations.of(db, member=member.id, community=community.id),
         spot=spot,
         thread=thread,
         subject=None if thread is None else await members.by_id(db, thread.member),
@@ -78,17 +80,18 @@ async def _led_to(event: Event, database: Database) -> int | None:
 
 async def _member(
     event: Event, community: Community, database: Database, world: World
-) -> tuple[Member | None, bool]:
-    """The member, and whether we knew them before."""
+) -> tuple[Member | None, Conversation | None, bool]:
+    """The member, their conversation if that was read too, and whether we knew them before."""
     if event.person is None:
         if not event.member:
-            return Member(id=NOBODY, community=community.id, channel=event.channel, ref=""), True
-        return await members.by_id(database.reader, event.member), True
-    found = await members.met(
+            nobody = Member(id=NOBODY, community=community.id, channel=event.channel, ref="")
+            return nobody, None, True
+        return await members.by_id(database.reader, event.member), None, True
+    found = await members.met_and_heard(
         database.reader, community=community.id, channel=event.channel, ref=event.person.id
     )
     if found is not None:
-        return found, True
+        return *found, True
     owner = await members.owns(database.reader, channel=event.channel, ref=event.person.id)
     return (
         Member(
@@ -101,6 +104,7 @@ async def _member(
             language=world.texts.chosen(event.person.language, community.language),
             first_seen_at=event.at,
         ),
+        None,
         False,
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from storage.moments import from_micros, to_micros
-from storage.writer import Change, Reader
+from storage.writer import Change, Reader, Row
 
 
 class Speaker(StrEnum):
@@ -35,6 +35,13 @@ async def of(db: Reader, *, member: int, community: int) -> Conversation:
     """The member's conversation; one in which the bot speaks if there was none."""
     row = await db.row("SELECT * FROM conversations WHERE member_id = :member", member=member)
     if row is None:
+        return Conversation(member, community)
+    return known(row, member=member, community=community)
+
+
+def known(row: Row, *, member: int, community: int) -> Conversation:
+    """The conversation in a row that has its columns; one in which the bot speaks without any."""
+    if row["speaker"] is None:
         return Conversation(member, community)
     until = row["expects_until"]
     return Conversation(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from storage import conversations
+from storage.conversations import Conversation
 from storage.moments import from_micros, to_micros
 from storage.sealing import Sealed
 from storage.writer import Change, Reader, Row
@@ -73,6 +75,27 @@ async def met(db: Reader, *, community: int, channel: str, ref: str) -> Member |
         ref=ref,
     )
     return None if row is None else _member(db, row)
+
+
+async def met_and_heard(
+    db: Reader, *, community: int, channel: str, ref: str
+) -> tuple[Member, Conversation] | None:
+    """The member whom this channel knows by `ref`, with their conversation: one question a turn."""
+    row = await db.row(
+        f"""
+        SELECT {COLUMNS}, c.speaker, c.epoch, c.expects, c.expects_until, c.missed
+        FROM identities i JOIN members m ON m.id = i.member_id
+        LEFT JOIN conversations c ON c.member_id = m.id
+        WHERE i.channel = :channel AND i.ref = :ref AND i.community_id = :community
+        """,  # noqa: S608 - the columns are our own constant
+        community=community,
+        channel=channel,
+        ref=ref,
+    )
+    if row is None:
+        return None
+    member = _member(db, row)
+    return member, conversations.known(row, member=member.id, community=member.community)
 
 
 async def community_spoken_to(db: Reader, *, channel: str, ref: str) -> int | None:

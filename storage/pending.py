@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from storage.moments import from_micros, to_micros
 from storage.sealing import Sealed
@@ -28,6 +29,7 @@ class Waiting:
     attempts: int = 0
     community: int | None = None
     member: int | None = None
+    handed: Any = field(default=None, compare=False)  # what `payload` says, while in this process
 
 
 INSERT = """
