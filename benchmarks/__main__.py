@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -51,6 +52,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if not wanted:
         print(f"nobody is called {' or '.join(chosen.only)}")
         return 2
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nobody is left running
     try:
         results = asyncio.run(measured(wanted, chosen.updates, chosen.rounds))
     finally:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -220,8 +220,9 @@ class Telegram:
             async with self._more:
                 await self._more.wait_for(lambda: self._waiting)
             while self._waiting:
-                _, update = self._waiting.popleft()
-                while not await door.takes(update):
+                one = self._waiting.popleft()
+                if not await door.takes(one[1]):
+                    self._waiting.appendleft(one)
                     await asyncio.sleep(RETRY_SECONDS)
             self._taken()
 
@@ -264,8 +265,7 @@ class Line(asyncio.Protocol):
         self._later: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is a class of its own
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._telegram.let_go(self)

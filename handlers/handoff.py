@@ -99,14 +99,18 @@ async def _introduce(turn: Turn, case: Case, staff: To) -> None:
 
 
 async def _said_before(turn: Turn) -> list[str]:
-    """What was said in private before, oldest first, and what was just said."""
+    """What was said in private before, oldest first, and what was just said.
+
+    What the bot says beside its answers, such as its greeting, tells staff nothing.
+    """
     most = turn.settings(Settings).shown
-    talk = await interactions.private_talk(turn.db, turn.member, most=most) if most else []
+    talk = await interactions.private_talk(turn.db, turn.member, most=3 * most) if most else []
+    told = [one for one in talk if one.direction == "in" or one.kind == "faq" or one.mirrors]
     lines = [
-        _quoted("🤖" if one.direction == "out" else "·", one.text)
-        for one in talk
+        _quoted("·" if one.direction == "in" else "🤖" if one.kind == "faq" else "👤", one.text)
+        for one in told
         if one.text and not one.text.startswith("/")
-    ]
+    ][-most:]
     if turn.event.kind is Kind.SAID and (words := _own_words(turn)):
         lines.append(_quoted("·", words))
     return lines
@@ -121,7 +125,9 @@ def _own_words(turn: Turn) -> str:
 
 
 def _quoted(mark: str, text: str) -> str:
-    return f"{mark} {clean(' '.join(text.split()), QUOTED)}"
+    """One line; a mark that the text has of its own is not doubled."""
+    line = " ".join(text.split()).removeprefix(mark).lstrip()
+    return f"{mark} {clean(line, QUOTED)}"
 
 
 # ---------------------------------------------------------------- while waiting, and after
@@ -401,7 +407,9 @@ async def admit(turn: Turn) -> None:
     where, home = turn.event.where, turn.at_home(turn.member)
     if where is not None and where.private:
         if turn.event.words.get("mirrors"):
-            _tell_desk(turn, turn.member, "handoff.undelivered", name=turn.member.name)
+            gone = turn.event.words.get("reason") == "unreachable"
+            key = "handoff.undelivered" if gone else "handoff.undeliverable"
+            _tell_desk(turn, turn.member, key, name=turn.member.name)
     elif home is not None:
         turn.say("handoff.not_passed_on", to=home)
 

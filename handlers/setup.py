@@ -105,7 +105,15 @@ def _founded(turn: Turn, name: str) -> Target:
             id=target.id, name=name, zone=here.zone, language=here.language, at=turn.now
         )
     )
-    _make_known(turn, target.id, owner.ref, Role.OWNER, name=owner.name, home=owner.home)
+    _make_known(
+        turn,
+        target.id,
+        owner.ref,
+        Role.OWNER,
+        name=owner.name,
+        home=owner.home,
+        language=owner.language,
+    )
     return target
 
 
@@ -122,7 +130,8 @@ async def look_around(turn: Turn) -> None:
     if told["kind"] == "staff" and not told["forum"]:
         turn.say("setup.no_topics")
     elif missing:
-        turn.say("setup.rights_missing", rights="\n".join(f"· {right}" for right in missing))
+        rights = "\n".join(f"· {right}" for right in missing)
+        turn.say("setup.rights_missing", rights=rights, again=_again(told["kind"]))
     else:
         turn.say("setup.ready")
 
@@ -131,7 +140,12 @@ async def look_around(turn: Turn) -> None:
 async def cannot_look(turn: Turn) -> None:
     """The platform does not tell, most often because we are no administrator there."""
     if turn.event.words.get("act") == "rights":
-        turn.say("setup.rights_unknown")
+        turn.say("setup.rights_unknown", again=_again(turn.spot.kind if turn.spot else "group"))
+
+
+def _again(kind: str) -> str:
+    """What to send once more: /setup alone would make a staff place a group."""
+    return "/setup staff" if kind == "staff" else "/setup"
 
 
 def _right(turn: Turn, name: str) -> str:
@@ -151,7 +165,14 @@ async def _know_admins(turn: Turn, community: int, people: list[str]) -> None:
 
 
 def _make_known(
-    turn: Turn, community: int, ref: str, role: Role, *, name: str = "", home: str = ""
+    turn: Turn,
+    community: int,
+    ref: str,
+    role: Role,
+    *,
+    name: str = "",
+    home: str = "",
+    language: str = "",
 ) -> None:
     """Somebody who has not spoken there yet; whoever leads a group is in it."""
     newcomer = Member(
@@ -161,6 +182,7 @@ def _make_known(
         ref=ref,
         home=home,
         name=name,
+        language=language,
         role=role.value,
         status="member",
     )

@@ -101,9 +101,13 @@ async def set_rules(turn: Turn) -> None:
 
 
 def rules_of(turn: Turn, language: str) -> str:
-    """The community's rules: in its admins' own words, else as its library has them."""
-    own = turn.community.wordings.get(("rules", language))
-    return own or turn.world.shelf.rules(turn.community.name).text(language)
+    """The community's rules: in its admins' own words, else as its library has them.
+
+    Where there are none in this language, those in another are better than none.
+    """
+    own = {lang: text for (key, lang), text in turn.community.wordings.items() if key == "rules"}
+    shelved = turn.world.shelf.rules(turn.community.name).text(language)
+    return own.get(language) or shelved or next(iter(own.values()), "")
 
 
 def _greeted(turn: Turn, arrival: Arrival) -> Change:

@@ -21,6 +21,8 @@ SPOKEN_LENGTH = 4000
 # What makes a platform see a mention, a command, a tag or an address in somebody's name.
 UNLINKED = str.maketrans("", "", "@/#\\")
 
+HAN = re.compile("[\u3400-\u9fff]")
+
 Text = str | dict[str, str]
 
 
@@ -59,8 +61,11 @@ class Texts:
             raise BadText(f"no text {key} in {language}")
         if isinstance(text, dict):
             text = _plural(language, key, text, words)
+        written = {k: self._written(language, v) for k, v in words.items()}
+        if language == "zh" and written:
+            text = _closed_up(text, written)
         try:
-            return text.format_map({k: self._written(language, v) for k, v in words.items()})
+            return text.format_map(written)
         except (KeyError, IndexError, ValueError) as error:
             raise BadText(f"{key} in {language}: {error!r} is not filled") from error
 
@@ -163,6 +168,20 @@ def _locale(language: str) -> Any:
     from babel import Locale  # read when first needed: its data is large
 
     return Locale.parse(language)
+
+
+def _closed_up(text: str, written: Mapping[str, str]) -> str:
+    """The text without the space around a blank where Chinese would meet Chinese.
+
+    >>> _closed_up("由 {name} 接待", {"name": "小禾"}), _closed_up("由 {name} 接待", {"name": "Lin"})
+    ('由{name}接待', '由 {name} 接待')
+    """
+    for name, word in written.items():
+        if HAN.match(word[:1]):
+            text = re.sub(rf"(?<={HAN.pattern}) {{{name}}}", f"{{{name}}}", text)
+        if HAN.match(word[-1:]):
+            text = re.sub(rf"{{{name}}} (?={HAN.pattern})", f"{{{name}}}", text)
+    return text
 
 
 def _number(language: str, value: float) -> str:

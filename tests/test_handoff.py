@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bot.channels import Impossible
 from handlers.turn import Event, Kind, Media, Where
 from storage import cases, conversations
 from storage.cases import Case
@@ -76,6 +77,24 @@ async def test_asking_for_a_person_tells_the_member_and_the_staff(
     assert "· my parcel is broken" in card.text
     assert [one.partition(":")[0] for one in card.buttons] == ["handoff.claim", "handoff.close"]
     assert await speaker(ana) is Speaker.NONE
+
+
+async def test_staff_see_who_said_what_and_nothing_that_tells_them_nothing(
+    town: Community, ana: Resident, lin: Resident
+) -> None:
+    await ana.says("tea")  # which the bot is unsure of
+    await ana.says("/checkin")
+    await ana.says("/human")
+    await lin.answers(ana, "Which tea?")
+    await lin.answers(ana, "/close")
+    await ana.presses("handoff.again")
+    card = next(one for one in reversed(town.desk) if one.key == "handoff.card")
+    said = [line for line in card.text.split("\n") if line[:1] in ("·", "🤖", "👤")]
+    assert said == [
+        "· tea",
+        "🤖 I am not sure what you mean. Is it one of these?",
+        "👤 Which tea?",
+    ]
 
 
 async def test_a_chinese_member_is_told_in_chinese_and_staff_in_the_houses_language(
@@ -384,6 +403,16 @@ async def test_staff_are_told_when_the_member_cannot_be_reached(
     await ana.returns()
     await lin.answers(ana, "Welcome back")
     assert carried(ana.inbox) == ["👤 Hello", "👤 Welcome back"]
+
+
+async def test_staff_are_not_told_of_a_closed_chat_when_it_is_the_message_that_cannot_be_sent(
+    town: Community, ana: Resident, lin: Resident
+) -> None:
+    await ana.says("/human")
+    await lin.answers(ana, "Hello")
+    town.street.trouble = [Impossible("Telegram cannot carry: hologram")]
+    await lin.answers(ana, "Look at this")
+    assert town.desk[-1].key == "handoff.undeliverable"
 
 
 async def test_a_member_is_told_when_staff_cannot_be_reached(

@@ -89,6 +89,19 @@ async def test_what_is_missing_is_said_in_words_and_in_the_owners_language(
     )
 
 
+async def test_a_staff_place_is_told_the_command_that_keeps_it_one(
+    town: Community, owner: Resident
+) -> None:
+    town.street.rights["missing"] = ["can_manage_topics"]
+    await says_in(owner, NEW, "/setup staff")
+    assert heard_in(town, NEW)[-1].text.endswith("Then send /setup staff once more.")
+    silent = Silent()
+    silent.delivered = town.street.delivered
+    town.house.channels["street"] = silent
+    await says_in(owner, NEW, "/setup staff")
+    assert heard_in(town, NEW)[-1].text.endswith("then send /setup staff once more.")
+
+
 async def test_a_platform_that_does_not_tell_is_admitted(town: Community, owner: Resident) -> None:
     silent = Silent()
     silent.delivered = town.street.delivered
@@ -168,6 +181,33 @@ async def test_another_community_begins_with_a_name_and_the_same_owner(
     assert (there.role, there.name, there.home) == ("owner", "Olga", owner.home)
     assert admin.role == "admin"
     assert await known_in(town, town.known.id, "p77") is None
+
+
+async def test_a_place_let_go_comes_back_to_its_own_community_as_it_was_told(
+    town: Community, owner: Resident
+) -> None:
+    await says_in(owner, NEW, "/setup community Hill Coffee")
+    await says_in(owner, NEW, "/setup off")
+    told = heard_in(town, NEW)[-1].text
+    command = "/setup community Hill Coffee"
+    assert command in told
+    await says_in(owner, NEW, command)
+    hill, spot = (
+        town.house.directory.named("Hill Coffee"),
+        town.house.directory.spot("street", NEW.id),
+    )
+    assert hill is not None
+    assert spot is not None
+    assert spot.community == hill.id
+
+
+async def test_the_owner_keeps_their_language_in_another_community(
+    town: Community, owner: Resident
+) -> None:
+    await owner.presses("language.use:zh")
+    await says_in(owner, NEW, "/setup community Hill Coffee")
+    await says_in(owner, NEW, "/checkin")
+    assert heard_in(town, NEW)[-1].text.startswith("Olga，打卡成功")
 
 
 async def test_a_community_without_a_place_is_given_the_name_instead(

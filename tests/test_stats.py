@@ -46,7 +46,7 @@ async def test_days_and_weeks_go_by(town: Community, ana: Resident) -> None:
 async def test_they_are_told_in_the_admins_language(town: Community) -> None:
     bo = await town.admin("博", language="zh-hans")
     await bo.says("/stats")
-    assert bo.last.text.startswith("Harbour Tea 今天\n群内成员：1\n今日打卡：0")
+    assert bo.last.text.startswith("Harbour Tea 今天\n我认识的群成员：1\n今日打卡：0")
 
 
 async def test_only_admins_are_told_and_not_before_the_whole_group(

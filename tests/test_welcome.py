@@ -116,7 +116,7 @@ async def test_the_moment_of_gathering_is_set_by_the_community(url: str) -> None
 async def test_a_name_cannot_call_others_or_pose_as_a_text(town: Community) -> None:
     await (await stranger(town, "@house.fault\u202e @everyone\n{rules}")).joins()
     await town.passes(seconds=6)
-    assert greetings(town)[0].text.startswith("Welcome, house.fault everyone {rules}.")
+    assert greetings(town)[0].text.startswith("Welcome, house·fault everyone {rules}.")
 
 
 # ---------------------------------------------------------------- rules
@@ -164,6 +164,17 @@ async def test_rules_are_set_for_one_language(town: Community, ana: Resident) ->
     assert ana.last.text.startswith("1. Be kind.")
     await lin.presses("welcome.rules")
     assert lin.last.text == "早到。"
+
+
+async def test_rules_in_one_language_are_better_than_none(url: str) -> None:
+    bare = {"name": "Bare", "zone": "UTC", "language": "en"}
+    town = await Community.founded(url, settings={"community": [bare]})
+    lin = await town.admin("Lin", language="zh")
+    await lin.says("/setrules 早到。")
+    ana = await town.resident("Ana")
+    await ana.says("/rules")
+    assert ana.last.text == "早到。"
+    await town.close()
 
 
 async def test_a_member_does_not_set_the_rules(town: Community, ana: Resident) -> None:

@@ -1,8 +1,8 @@
 """A check-in bot as it is usually written: an aiogram handler, and an ORM session an update.
 
-It does our check-in's job: who it is, what was said, once a day, the streak, a fact, the answer, all
-in one SQLite commit an update that survives a loss of power.  It promises less than ours: nothing
-is written down before it is handled, an answer that fails is lost, nothing is sealed.
+It does our check-in's job: who it is, what was said, once a day, the streak, a fact, the answer;
+all in one SQLite commit an update, which survives a loss of power.  It promises less than ours:
+nothing is written down before it is handled, an answer that fails is lost, nothing is sealed.
 """
 
 from __future__ import annotations

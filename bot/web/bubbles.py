@@ -15,6 +15,7 @@ from storage.writer import Reader
 
 HUES = 5
 PREVIEW = 80  # characters
+PERSON = "👤"  # what a person's words are carried with; here the bubble says it already
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Bubble:
     id: int
     side: str
     mine: bool
-    who: str  # empty: the bot
+    who: str  # empty: the bot, or whoever's words it brought
     mark: str
     hue: int
     first: bool  # of several by the same person
@@ -49,7 +50,8 @@ class Bubble:
     file: str = ""
     version: int = 0  # another with every edit, so that a picture is fetched anew
     quote: str = ""
-    quoted: str = ""  # who said that; empty: the bot
+    quoted: str = ""  # who said that, as in `who`
+    quoted_mark: str = ""
     sign: str = ""
     gone: bool = False
     notice: str = ""
@@ -122,6 +124,7 @@ def _bubble(one: Message, before: Message | None, view: View, company: Company) 
     body = one.body
     side, mark = _sided(one, view.chat, company)
     answered = company.answered.get(body.reply_to)
+    text = _text(one, view.chat)
     return Bubble(
         id=one.id,
         side=side,
@@ -131,14 +134,15 @@ def _bubble(one: Message, before: Message | None, view: View, company: Company) 
         hue=(one.person or 0) % HUES,
         first=before is None or _speaker(before) != _speaker(one),
         at=one.at.astimezone(view.zone),
-        words=bits(body.text, view.base, commands=one.person is None),
-        text=body.text,
+        words=bits(text, view.base, commands=one.person is None),
+        text=text,
         rows=[[_press(view, *button) for button in row] for row in body.buttons],
         kind=body.kind,
         file=body.name,
         version=0 if one.edited_at is None else to_micros(one.edited_at),
-        quote="" if answered is None else _shortened(answered),
+        quote="" if answered is None else _shortened(answered, _text(answered, view.chat)),
         quoted="" if answered is None else _name(answered, company),
+        quoted_mark="" if answered is None else _sided(answered, view.chat, company)[1],
         sign=one.sign,
         gone=one.gone,
         notice=one.notice,
@@ -156,6 +160,16 @@ def _sided(one: Message, chat: Chat, company: Company) -> tuple[str, str]:
     return "right", "human"
 
 
+def _text(one: Message, chat: Chat) -> str:
+    """What is to be read of it: a link's payload behind /start is for the bot alone."""
+    text = one.body.text
+    if chat.kind != "private":
+        return text
+    if one.body.carried:
+        return text.removeprefix(PERSON).lstrip()
+    return "/start" if one.person is not None and text.startswith("/start ") else text
+
+
 def _speaker(one: Message) -> tuple[object, ...]:
     return one.person, one.body.carried, one.notice
 
@@ -168,13 +182,13 @@ def _name(one: Message, company: Company) -> str:
     return "" if one.person is None else company.names.get(one.person, "")
 
 
-def _shortened(one: Message) -> str:
+def _shortened(one: Message, text: str) -> str:
     """What a quotation or a list shows of it."""
     if one.gone:
         return ""
-    return " ".join(one.body.text.split())[:PREVIEW] or one.body.name or "…"
+    return " ".join(text.split())[:PREVIEW] or one.body.name or "…"
 
 
 def preview(one: Message | None) -> str:
     """One line of it, for a list."""
-    return "" if one is None else _shortened(one)
+    return "" if one is None else _shortened(one, one.body.text)

@@ -58,6 +58,7 @@ function arrive(feed) {
   if (line && line.offsetTop - feed.offsetTop < feed.scrollTop) {
     feed.scrollTop = line.offsetTop - feed.offsetTop - 16;
   }
+  known.height = feed.scrollHeight;
   looked(feed);
 }
 
@@ -84,6 +85,8 @@ function end(feed) {
 
 function looked(feed) {
   const known = places.get(feed);
+  // What grew by itself, such as by a picture that has come, has not been scrolled away from.
+  if (known.stuck && feed.scrollHeight > known.height && feed.scrollTop >= known.top) stay(feed);
   known.top = feed.scrollTop;
   known.height = feed.scrollHeight;
   known.stuck = feed.scrollHeight - feed.scrollTop - feed.clientHeight < NEAR;
@@ -216,7 +219,9 @@ document.addEventListener(
   "toggle",
   (event) => {
     const card = event.target;
-    if (!card.matches?.("[popover]") || event.newState !== "open") return;
+    if (event.newState !== "open") return;
+    if (card.matches?.(".card details")) card.scrollIntoView({ block: "nearest" });
+    if (!card.matches?.("[popover]")) return;
     const opener = document.querySelector(`[popovertarget="${card.id}"]:not([popover] *)`);
     const from = opener.getBoundingClientRect();
     const [wide, high] = [innerWidth - card.offsetWidth - 8, innerHeight - card.offsetHeight - 8];
