@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import platform
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     postgres = ours.Postgres(chosen.postgres)
     wanted = [
         one
-        for one in [*ours.contenders(postgres), *contenders.peers()]
+        for one in [*ours.contenders(postgres, chosen.rate), *contenders.peers()]
         if not chosen.only or any(part in one.name for part in chosen.only)
     ]
     if not wanted:
@@ -70,7 +71,7 @@ async def measured(wanted: Sequence[Contender], updates: int, rounds: int) -> Re
     results = Results(
         began=datetime.now(UTC).replace(microsecond=0),
         machine=machine(cores),
-        command=f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(),
+        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         updates=updates,
         load=[],
         rounds={one.name: [] for one in wanted},
@@ -113,11 +114,14 @@ def show(results: Results) -> None:
     print(f"{results.began:%Y-%m-%d %H:%M} UTC, {results.machine}")
     print(f"{results.command}: {rounds} rounds of {results.updates:,} updates;", end=" ")
     print(f"load average {low:.1f}–{high:.1f}\n")
-    for line in report.table(results.rounds, results.unmeasured):
-        print(line)
-    print()
-    for line in report.figures(results.rounds):
-        print(line)
+    for part in (
+        report.table(results.rounds, results.unmeasured),
+        report.figures(results.rounds),
+        report.answers(results.rounds),
+    ):
+        for line in part:
+            print(line)
+        print()
 
 
 def machine(cores: Cores) -> str:
@@ -143,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="NAME", help="those with this in their name")
     add("--updates", type=int, default=3000, help="to each bot in each round; default: 3000")
     add("--rounds", type=int, default=4, help="default: 4")
+    add("--rate", type=float, default=500, help="updates a second for answer times; default: 500")
     add("--json", type=Path, metavar="FILE", help="keep every number there")
     add("--postgres", default="", metavar="URL", help="a server on this machine; else the tests'")
     return parser

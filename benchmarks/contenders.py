@@ -43,6 +43,7 @@ class Work:
     name: str
     warm_up: str
     people: int = 0  # how many take turns; 0: each speaks once
+    rate: float = 0.0  # updates a second; 0: as fast as the bot takes them
 
     def told(self, count: int) -> int:
         """How often this was said in a round of so many updates, the warm-up included."""

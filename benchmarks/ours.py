@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -50,12 +50,17 @@ KEPT = {
 }
 
 
-def contenders(postgres: Postgres) -> list[Contender]:
-    """Our bot with every work it is measured at."""
+def contenders(postgres: Postgres, rate: float) -> list[Contender]:
+    """Our bot with every work it is measured at.
+
+    rate: updates a second, where it is measured how long an answer takes
+    """
+    steady = replace(CHECK_IN, rate=rate)
     return [
         _on_sqlite("ours, check-in", CHECK_IN),
         _on_sqlite("ours, check-in, webhook", CHECK_IN, "webhook"),
         _on_sqlite("ours, group chatter", CHATTER),
+        _on_sqlite(f"ours, check-in, {rate:g} a second", steady),
         _on_postgres("ours, check-in, PostgreSQL", CHECK_IN, postgres),
         _on_postgres("ours, group chatter, PostgreSQL", CHATTER, postgres),
     ]

@@ -88,7 +88,7 @@ async def _measure(
     await api.load(Order("load", work.warm_up, 0, before, work.people))
     await api.opens(work.warm_up)
     await quiet(roots)
-    await api.load(Order("load", work.name, 0, count, work.people))
+    await api.load(Order("load", work.name, 0, count, work.people, work.rate))
     spent, began = cost.cpu_seconds(roots), time.perf_counter()
     news = await api.opens(work.name)
     answered = time.perf_counter() - began

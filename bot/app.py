@@ -126,6 +126,7 @@ class House:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.alarm.end()
         seconds = self.config.bot.drain_seconds
         await self.pipeline.lanes.stop(seconds / 2)
         await self.delivery.lanes.stop(seconds / 2)

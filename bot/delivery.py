@@ -48,6 +48,7 @@ from storage.writer import Change, Miss, Unavailable
 log = structlog.get_logger()
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # seconds between tries; the last one repeats
+STUBBORN = 4  # tries of one message before those behind it go first
 HOPELESS = timedelta(hours=24)  # an answer nobody could be given for a day is given up
 REOPENINGS = 3  # times a deleted topic is opened anew for one message
 
@@ -343,15 +344,26 @@ class Delivery:
         if parcel.once and not unclear.unsent and parcel.letter.act is None:
             await self._settle(parcel, UNKNOWN)
             return True
-        age = self._world.clock.now() - parcel.waiting.due
-        if age > HOPELESS:
+        since = parcel.waiting.created or parcel.waiting.due
+        if self._world.clock.now() - since > HOPELESS:
             await self._settle(parcel, FAILED, reason="not to be reached for a day")
             return True
         if not unclear.unsent:
             metrics.RESENDS.labels(parcel.to.channel).inc()
         log.info("send.faltered", channel=parcel.to.channel, attempts=parcel.tries + 1)
-        await self._wait(PAUSES[min(parcel.tries, len(PAUSES) - 1)])
+        tries = parcel.waiting.attempts + parcel.tries
+        pause = PAUSES[min(tries, len(PAUSES) - 1)]
+        if not unclear.unsent and parcel.tries >= STUBBORN:
+            await self._put_off(parcel, pause, attempts=tries + 1)
+            return True
+        await self._wait(pause)
         return False
+
+    async def _put_off(self, parcel: Parcel, seconds: float, *, attempts: int) -> None:
+        """What the platform stumbles over again and again lets others in its chat go first."""
+        until = self._world.clock.now() + timedelta(seconds=seconds)
+        await self._kept([pending.put_off(parcel.waiting.id, until=until, attempts=attempts)])
+        self._alarm.nudge()
 
     async def _set_aside(self, parcel: Parcel, fault: Exception) -> None:
         """A letter that cannot even be put into words is kept for whoever can mend it."""

@@ -33,7 +33,7 @@ from storage.database import Database
 from storage.interactions import Interaction
 from storage.pending import Waiting
 from storage.quarantine import Quarantined
-from storage.writer import Miss, Unavailable
+from storage.writer import Change, Miss, Unavailable
 
 log = structlog.get_logger()
 
@@ -213,10 +213,20 @@ class Pipeline:
                 if attempts >= ATTEMPTS:
                     await self._give_up(waiting, event, fault, attempts)
                     return
-                await self.database.writer.settle(
+                await self._kept(
                     [pending.put_off(waiting.id, until=waiting.due, attempts=attempts)]
                 )
                 await self._wait(FIRST_PAUSE**attempts)
+            else:
+                return
+
+    async def _kept(self, changes: list[Change]) -> None:
+        """Keep them, however long the database is away."""
+        while True:
+            try:
+                await self.database.writer.settle(changes)
+            except Unavailable:
+                await self._wait(1.0)
             else:
                 return
 
@@ -426,7 +436,7 @@ class Pipeline:
             kind="out",
             channel=letter.to.channel,
             key=f"out:{letter.id}",
-            lane=f"{letter.to.channel}:{letter.to.place}",
+            lane=lane_to(letter),
             payload=wire.packed_letter(letter),
             due=letter.due or self.world.clock.now(),
             community=letter.community,
@@ -471,7 +481,7 @@ class Pipeline:
         if turn is not None:
             held = replace(held, member=turn.member.id or None)
         letters = [] if turn is None else await self._apologies(turn, held)
-        await self.database.writer.settle(
+        await self._kept(
             [
                 pending.dropped(waiting.id),
                 quarantine.put(held),
@@ -509,6 +519,13 @@ class Pipeline:
                     number=held.id,
                 )
         return [self._outgoing(letter) for letter in turn.letters]
+
+
+def lane_to(letter: Letter) -> str:
+    """What it must not overtake: what goes to the same chat, or to the same topic of a desk."""
+    to = letter.to
+    topic = f":{to.thread_of}" if to.thread_of else f":t{to.thread}" if to.thread else ""
+    return f"{to.channel}:{to.place}{topic}"
 
 
 def _heard(waiting: Waiting, turn: Turn) -> Interaction:

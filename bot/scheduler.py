@@ -23,6 +23,7 @@ from storage.writer import Miss
 log = structlog.get_logger()
 
 LATE = timedelta(hours=2)  # what should have been done longer ago than this is not done any more
+STRAYED = timedelta(minutes=1)  # an event nobody has in hand for so long is taken up again
 GLANCE = timedelta(seconds=30)  # the longest time without a look at the clock
 REPEATS_KEPT = timedelta(days=3)  # platforms tell again of what is at most a day old
 
@@ -56,9 +57,10 @@ class Scheduler:
     async def run(self) -> None:
         """Look at the clock whenever something is due, for ever."""
         while True:
+            nudged = self._alarm.nudged
             await self.tick()
             glance = self._world.clock.now() + GLANCE
-            await self._alarm.nap(min(await self.next_due() or glance, glance))
+            await self._alarm.nap(min(await self.next_due() or glance, glance), nudged)
 
     async def tick(self) -> bool:
         """Hand out everything that is due now; whether there was anything new."""
@@ -66,6 +68,7 @@ class Scheduler:
         await self._daily(now)
         await self._tidy(now)
         woken = await self._hand_out("woke", now, self._wake)
+        woken += await self._hand_out("in", now - STRAYED, self._wake)
         sent = await self._hand_out("out", now, self._send)
         return bool(woken or sent)
 

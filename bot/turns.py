@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from handlers.roles import RANKS, Role
 from handlers.turn import Event, Kind, Turn, World
 from knowledge import texts
-from storage import communities, conversations, invites, members, pending, threads
+from storage import (
+    communities,
+    conversations,
+    interactions,
+    invites,
+    members,
+    pending,
+    threads,
+)
 from storage.communities import Community, Directory, Spot
 from storage.conversations import Conversation
 from storage.database import Database
@@ -17,6 +26,9 @@ from storage.facts import Fact
 from storage.members import Member
 from storage.threads import Thread
 
+# The end of a deep link that one of our doors made: see Turn.doorway.
+DOORWAY = re.compile(r"[a-z]+_here-([0-9]{1,18})")
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 NOBODY = 0  # the member of a turn that is about nobody in particular
 
 
@@ -26,7 +38,7 @@ async def made(
     """The turn for this event, with its upkeep noted; None when it is about someone forgotten."""
     db = database.reader
     spot = None if event.where is None else directory.spot(event.channel, event.where.id)
-    community = await _community(event, spot, database, directory)
+    community, chosen = await _community(event, spot, database, directory)
     if community is None:
         return None
     member, conversation, known = await _member(event, community, database, world)
@@ -47,7 +59,7 @@ async def made(
         subject=None if thread is None else await members.by_id(db, thread.member),
     )
     if event.person is not None:
-        _keep_up(turn, known=known)
+        _keep_up(turn, known=known, chosen=chosen)
     else:
         _zone(turn)
     return turn
@@ -55,27 +67,48 @@ async def made(
 
 async def _community(
     event: Event, spot: Spot | None, database: Database, directory: Directory
-) -> Community | None:
-    """Where the event belongs: its place's, else the one the person last chose, else the oldest."""
+) -> tuple[Community | None, bool]:
+    """Where the event belongs, and whether it chooses the community to speak with from now on.
+
+    Its place's; in private that whose link or message it answers, else the one
+    last chosen; for a stranger, the oldest.
+    """
     if event.community:
-        return directory.community(event.community)
+        return directory.community(event.community), False
     if spot is not None:
-        return directory.community(spot.community)
-    if event.person is not None and (event.where is None or event.where.private):
-        chosen = await _led_to(event, database) or await members.community_spoken_to(
-            database.reader, channel=event.channel, ref=event.person.id
-        )
-        if chosen is not None and (found := directory.community(chosen)) is not None:
-            return found
-    return directory.front_door
+        return directory.community(spot.community), False
+    if event.person is None or not (event.where is None or event.where.private):
+        return directory.front_door, False
+    if (led := directory.community(await _led_to(event, database) or 0)) is not None:
+        return led, True
+    known = await members.communities_of(
+        database.reader, channel=event.channel, ref=event.person.id
+    )
+    if len(known) > 1 and (answered := await _answered(event, database)) in known:
+        return directory.community(answered or 0), True
+    found = directory.community(known[0]) if known else None
+    return found or directory.front_door, False
 
 
 async def _led_to(event: Event, database: Database) -> int | None:
-    """The community whose invitation brought them to the bot, if one did."""
+    """The community whose link brought them to the bot, if one did."""
     command, _, payload = event.text.partition(" ")
     if event.kind is not Kind.SAID or command != "/start" or not payload:
         return None
+    if (door := DOORWAY.fullmatch(payload)) is not None:
+        return int(door.group(1))
     return await invites.community(database.reader, channel=event.channel, link=payload)
+
+
+async def _answered(event: Event, database: Database) -> int | None:
+    """The community that said the message they answer, or under which they press."""
+    message = event.message if event.kind is Kind.PRESSED else event.reply_to
+    if not message or event.where is None:
+        return None
+    earlier = await interactions.by_message(
+        database.reader, channel=event.channel, place=event.where.id, message=message
+    )
+    return None if earlier is None else earlier.community
 
 
 async def _member(
@@ -121,12 +154,16 @@ async def _thread(event: Event, spot: Spot | None, database: Database) -> Thread
 # ---------------------------------------------------------------- upkeep
 
 
-def _keep_up(turn: Turn, *, known: bool) -> None:
+def _keep_up(turn: Turn, *, known: bool, chosen: bool) -> None:
     """Note what every event tells of a person, whatever anybody answers."""
     if not known:
-        turn.note(*members.arrived(turn.member, identity=turn.world.ids.take(), at=turn.now))
+        # A first word in a group is no choice of the community to speak with in private.
+        since = turn.now if turn.private else NEVER
+        identity = turn.world.ids.take()
+        turn.note(*members.arrived(turn.member, identity=identity, at=turn.now, chosen=since))
     _name(turn)
-    _home(turn)
+    _home(turn, chosen=chosen)
+    _language(turn)
     _zone(turn)
     _role(turn)
     _presence(turn)
@@ -145,12 +182,21 @@ def _name(turn: Turn) -> None:
         turn.member = replace(turn.member, name=name)
 
 
-def _home(turn: Turn) -> None:
-    """Whoever speaks with us in private may be written to there."""
+def _language(turn: Turn) -> None:
+    """Whose language nobody knew yet is asked in the one their platform tells."""
+    told = turn.event.person.language if turn.event.person is not None else ""
+    if not turn.member.language and told:
+        language = turn.world.texts.chosen(told, turn.community.language)
+        turn.note(members.speaks(turn.member.id, language))
+        turn.member = replace(turn.member, language=language)
+
+
+def _home(turn: Turn, *, chosen: bool) -> None:
+    """Whoever speaks with us in private may be written to there, in the community they chose."""
     spoke = turn.event.kind in (Kind.SAID, Kind.PRESSED)
     if spoke and turn.private and turn.event.where is not None:
         home = turn.event.where.id
-        if turn.member.home != home:
+        if turn.member.home != home or chosen:
             turn.note(members.at_home(turn.member, home, at=turn.now))
             turn.member = replace(turn.member, home=home)
 
@@ -210,6 +256,9 @@ def _returned(turn: Turn) -> None:
 
 
 def _ranked(turn: Turn) -> None:
+    """An administrator of the community's own group is its admin; of any other, nothing."""
+    if turn.spot is None or turn.spot.kind != "group":
+        return
     if turn.event.data == Role.ADMIN:
         _at_least(turn, Role.ADMIN)
     elif turn.member.role == Role.ADMIN:

@@ -65,6 +65,7 @@ class Sleeper:
 
     moment: datetime
     woken: asyncio.Future[None]
+    timer: asyncio.TimerHandle | None = None
 
 
 class Alarm:
@@ -75,6 +76,7 @@ class Alarm:
         self._activity = activity
         self._sleepers: list[Sleeper] = []
         self._nudged = asyncio.Event()
+        self._ended = False
 
     def nudge(self) -> None:
         """Look at the clock again."""
@@ -94,6 +96,8 @@ class Alarm:
 
     async def until(self, moment: datetime) -> None:
         """Sleep until the clock shows that moment (aware), which counts as no activity."""
+        if self._ended:
+            raise asyncio.CancelledError
         sleeper = Sleeper(moment, asyncio.get_running_loop().create_future())
         self._sleepers.append(sleeper)
         self._activity.end()
@@ -105,26 +109,44 @@ class Alarm:
                 self._wake(sleeper)
             raise
 
-    async def nap(self, moment: datetime) -> None:
-        """Sleep until that moment or a nudge, whichever comes first."""
+    @property
+    def nudged(self) -> asyncio.Event:
+        """Set by the next nudge; to be taken before looking at what a nudge may change."""
+        return self._nudged
+
+    async def nap(self, moment: datetime, nudged: asyncio.Event) -> None:
+        """Sleep until that moment or that nudge, whichever comes first."""
         left = (moment - self._clock.now()).total_seconds()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(left, 0)):
-                await self._nudged.wait()
+                await nudged.wait()
+
+    def end(self) -> None:
+        """Nobody sleeps any more: whoever does, or would, is cancelled.
+
+        What they were at is written down, and the next start finds it.
+        """
+        self._ended = True
+        for sleeper in self._sleepers:
+            sleeper.woken.cancel()
 
     def _look(self, sleeper: Sleeper) -> None:
         """Wake the sleeper if the moment has come; else look again when it should have."""
         if sleeper not in self._sleepers:
             return
+        if sleeper.timer is not None:
+            sleeper.timer.cancel()
         left = (sleeper.moment - self._clock.now()).total_seconds()
         if left <= 0:
             self._wake(sleeper)
         else:
-            asyncio.get_running_loop().call_later(left, self._look, sleeper)
+            sleeper.timer = asyncio.get_running_loop().call_later(left, self._look, sleeper)
 
     def _wake(self, sleeper: Sleeper) -> None:
         """Awake from now on, even before the sleeper's task has had time to go on."""
         self._sleepers.remove(sleeper)
+        if sleeper.timer is not None:
+            sleeper.timer.cancel()
         self._activity.begin()
         if not sleeper.woken.done():
             sleeper.woken.set_result(None)

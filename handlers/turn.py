@@ -471,11 +471,16 @@ class Turn:
     def doorway(self, key: str, payload: str) -> tuple[tuple[Button, ...], ...]:
         """A row with one button, labelled `key`, that opens the private chat with us.
 
-        payload: what the deep link says; a capability's `@router.start` answers it
+        payload: what the deep link says, ending in "_here"; a capability's `@router.start`
+                 answers it, in this community
         There is no row where the channel has no such links.
         """
         link = self.world.links.get(self.event.channel, "")
-        return ((Button(key, url=link.format(payload=payload)),),) if link else ()
+        return (
+            ((Button(key, url=link.format(payload=f"{payload}-{self.community.id}")),),)
+            if link
+            else ()
+        )
 
     def at_home(self, member: Member) -> To | None:
         """The member's private chat, or None where they cannot be reached."""

@@ -173,8 +173,8 @@ def _locale(language: str) -> Any:
 def _closed_up(text: str, written: Mapping[str, str]) -> str:
     """The text without the space around a blank where Chinese would meet Chinese.
 
-    >>> _closed_up("由 {name} 接待", {"name": "小禾"}), _closed_up("由 {name} 接待", {"name": "Lin"})
-    ('由{name}接待', '由 {name} 接待')
+    >>> [_closed_up("由 {name} 接待", {"name": name}) for name in ("小禾", "Lin", "Lin 林")]
+    ['由{name}接待', '由 {name} 接待', '由 {name}接待']
     """
     for name, word in written.items():
         if HAN.match(word[:1]):

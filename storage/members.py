@@ -98,17 +98,17 @@ async def met_and_heard(
     return member, conversations.known(row, member=member.id, community=member.community)
 
 
-async def community_spoken_to(db: Reader, *, channel: str, ref: str) -> int | None:
-    """The community that this person last chose to speak with in private."""
-    found: int | None = await db.value(
+async def communities_of(db: Reader, *, channel: str, ref: str) -> list[int]:
+    """The communities that know this person, first the one last chosen to speak with in private."""
+    rows = await db.rows(
         """
         SELECT community_id FROM identities WHERE channel = :channel AND ref = :ref
-        ORDER BY chosen_at DESC, id DESC LIMIT 1
+        ORDER BY chosen_at DESC, id DESC
         """,
         channel=channel,
         ref=ref,
     )
-    return found
+    return [row["community_id"] for row in rows]
 
 
 async def by_id(db: Reader, id: int) -> Member | None:
@@ -276,8 +276,13 @@ async def zones(db: Reader, community: int) -> list[str]:
 # ---------------------------------------------------------------- changes
 
 
-def arrived(member: Member, *, identity: int, at: datetime) -> list[Change]:
-    """Somebody new is known, by one channel so far."""
+def arrived(
+    member: Member, *, identity: int, at: datetime, chosen: datetime | None = None
+) -> list[Change]:
+    """Somebody new is known, by one channel so far.
+
+    chosen: since when they speak with this community in private, if it is not `at`
+    """
     moment = to_micros(at)
     return [
         Change(
@@ -288,7 +293,8 @@ def arrived(member: Member, *, identity: int, at: datetime) -> list[Change]:
             """,
             {
                 "id": identity, "community": member.community, "member": member.id,
-                "channel": member.channel, "ref": member.ref, "home": member.home, "at": moment,
+                "channel": member.channel, "ref": member.ref, "home": member.home,
+                "at": to_micros(chosen or at),
             },
             rows=1,
         ),

@@ -29,6 +29,7 @@ class Waiting:
     attempts: int = 0
     community: int | None = None
     member: int | None = None
+    created: datetime | None = None  # when it was written down; None while it is being
     handed: Any = field(default=None, compare=False)  # what `payload` says, while in this process
 
 
@@ -105,7 +106,10 @@ def sending(id: int) -> Change:
 def moved_out(*, channel: str, old: str, new: str) -> Change:
     """What waits to be said in a place that has a new id waits in the new lane."""
     return Change(
-        "UPDATE pending SET lane = :new WHERE kind = 'out' AND channel = :channel AND lane = :old",
+        """
+        UPDATE pending SET lane = :new || substr(lane, length(:old) + 1)
+        WHERE kind = 'out' AND channel = :channel AND (lane = :old OR lane LIKE :old || ':%')
+        """,
         {"channel": channel, "old": f"{channel}:{old}", "new": f"{channel}:{new}"},
     )
 
@@ -192,6 +196,7 @@ def _all(db: Reader, rows: Sequence[Row]) -> list[Waiting]:
             attempts=row["attempts"],
             community=row["community_id"],
             member=row["member_id"],
+            created=from_micros(row["created_at"]),
         )
         for row in rows
     ]

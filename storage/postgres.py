@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -20,15 +21,16 @@ RECONNECT_SECONDS = 30.0
 
 Job = tuple[Sequence[Change], "asyncio.Future[list[Outcome]]"]
 
-FAULTY = (
-    asyncpg.DataError, asyncpg.SyntaxOrAccessError,
-    TypeError, ValueError, KeyError, AttributeError, OverflowError,
+# What is wrong with one turn, and must not take its neighbours with it.
+TURNS_OWN = (
+    Miss, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError,
+    asyncpg.SyntaxOrAccessError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
 )  # fmt: skip
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 
 class PostgresReader:
-    """Reads on a pool; statements are prepared once a connection."""
+    """Reads on a pool; statements are prepared once a connection.  Raises `Unavailable`."""
 
     def __init__(self, pool: asyncpg.Pool, seal: Seal) -> None:
         self._pool = pool
@@ -36,20 +38,36 @@ class PostgresReader:
 
     async def rows(self, sql: str, **values: Any) -> Sequence[Row]:
         statement, names = numbered(sql)
-        found: Sequence[Row] = await self._pool.fetch(statement, *(values[name] for name in names))
+        with reached():
+            found: Sequence[Row] = await self._pool.fetch(
+                statement, *(values[name] for name in names)
+            )
         return found
 
     async def row(self, sql: str, **values: Any) -> Row | None:
         statement, names = numbered(sql)
-        found: Row | None = await self._pool.fetchrow(statement, *(values[name] for name in names))
+        with reached():
+            found: Row | None = await self._pool.fetchrow(
+                statement, *(values[name] for name in names)
+            )
         return found
 
     async def value(self, sql: str, **values: Any) -> Any:
         statement, names = numbered(sql)
-        return await self._pool.fetchval(statement, *(values[name] for name in names))
+        with reached():
+            return await self._pool.fetchval(statement, *(values[name] for name in names))
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Whatever means that the server is away is no fault of who asks."""
+    try:
+        yield
+    except (*GONE, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError) as error:
+        raise Unavailable(str(error)) from error
 
 
 class PostgresWriter:
@@ -100,33 +118,31 @@ class PostgresWriter:
         return batch, False
 
     async def _commit(self, batch: list[Job]) -> list[list[Outcome] | Exception]:
+        """What came of each turn; never raises, for then nobody would ever be answered again."""
         try:
             connection = await self._connected()
             try:
                 async with connection.transaction():
                     return [await self._apply_all(connection, changes) for changes, _ in batch]
-            except (Miss, asyncpg.IntegrityConstraintViolationError):
+            except TURNS_OWN:
                 async with connection.transaction():
                     return [await self._keep(connection, changes) for changes, _ in batch]
-            except FAULTY as error:
-                # Whatever is wrong with one turn must not take its neighbours with it.
-                if len(batch) == 1:
-                    return [error]
-                return [(await self._commit([job]))[0] for job in batch]
-        except (*GONE, asyncpg.PostgresError) as error:
+        except Exception as error:
+            # A server that is away, or anything else that is no turn's own fault.
             await self._hang_up()
-            return [Unavailable(str(error)) for _ in batch]
+            return [Unavailable(f"{type(error).__name__}: {error}") for _ in batch]
 
     async def _keep(
         self, connection: asyncpg.Connection, changes: Sequence[Change]
     ) -> list[Outcome] | Exception:
+        """Apply one turn's changes under a savepoint; a fault undoes them and nothing else."""
         try:
             async with connection.transaction():
                 return await self._apply_all(connection, changes)
-        except Miss as error:
-            return error
         except asyncpg.IntegrityConstraintViolationError as error:
             return Miss(str(error))
+        except TURNS_OWN as error:
+            return error
 
     async def _apply_all(
         self, connection: asyncpg.Connection, changes: Sequence[Change]

@@ -34,6 +34,13 @@ from tests.village import BASE, DOT, Village, served, village
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 
+# Waits for every movement that has an end.
+STILL = """Promise.allSettled(
+    document.getAnimations()
+        .filter((one) => one.effect.getTiming().iterations !== Infinity)
+        .map((one) => one.finished),
+)"""
+
 
 @pytest.fixture
 async def place(tmp_path: Path, migrated_file: Path) -> AsyncIterator[Village]:
@@ -184,6 +191,18 @@ async def test_names_and_words_are_never_markup(place: Village, visitor: ClientS
     assert "<hx-partial" not in html
     assert "&lt;hx-partial" in html
     assert 'href="javascript' not in html
+
+
+async def test_what_a_link_tells_the_bot_is_not_shown(
+    place: Village, visitor: ClientSession
+) -> None:
+    ana = await place.villager("Ana")
+    await place.people.starts(ana.id, "help_here")
+    await place.people.opens(ana.id, ana.home)
+    async with visitor.get(f"/?a={ana.id}") as answer:
+        html = await answer.text()
+    assert "/start" in html
+    assert "help_here" not in html
 
 
 async def test_a_file_that_is_no_picture_is_only_there_to_be_saved(
@@ -542,6 +561,42 @@ async def test_an_answer_quotes_what_it_answers(desk: Desk) -> None:
 
 
 @pytest.mark.browser
+async def test_a_persons_words_are_theirs_and_not_the_bots_also_when_quoted(desk: Desk) -> None:
+    ana, lin = desk.phone("a"), desk.phone("c")
+    await desk.says("a", "/human")
+    await lin.locator(".topics button").click()
+    await expect(lin.locator(".feed")).to_be_visible()
+    await desk.says("c", "Hello Ana")
+    told = ana.locator(".msg.human", has_text="Hello Ana")
+    await expect(told.locator(".text")).to_have_text("Hello Ana")
+    await expect(told.locator(".from")).to_have_text("Staff person")
+    await told.hover()
+    await told.get_by_role("button", name="Answer Staff").click()
+    await expect(ana.locator(".picked")).to_contain_text("Answering Staff")
+    await desk.says("a", "Hello Lin")
+    await expect(ana.locator("blockquote")).to_have_text("Staff Hello Ana")
+    await expect(lin.locator(".msg", has_text="Hello Lin").locator(".from")).to_contain_text(
+        "member"
+    )
+
+
+@pytest.mark.browser
+async def test_whatever_grows_late_does_not_push_the_end_out_of_sight(desk: Desk) -> None:
+    ana = desk.phone("a")
+    await desk.says("a", "Hello")
+    await expect(ana.locator(".msg.right").last).to_be_in_viewport()
+    feed = ana.locator(".feed")
+    await feed.evaluate(
+        """one => {
+            one.querySelector(".msg").style.paddingTop = "900px";  // as a picture that has come
+            one.dispatchEvent(new Event("scroll"));  // which is told of before the growing is
+        }"""
+    )
+    await expect(ana.locator(".end")).to_be_hidden()
+    await expect(ana.locator(".msg").last).to_be_in_viewport()
+
+
+@pytest.mark.browser
 async def test_the_conversation_keeps_its_place_while_one_reads_above(desk: Desk) -> None:
     bo = desk.phone("b")
     for number in range(30):
@@ -622,6 +677,32 @@ async def test_somebody_else_takes_a_phone(desk: Desk) -> None:
     await expect(ana.locator(".msg.right")).not_to_have_count(0)
     await desk.page.goto(desk.page.url.partition("?")[0])
     await expect(desk.phone("a").locator(".who")).to_contain_text("Theo")
+
+
+@pytest.mark.browser
+async def test_the_form_for_somebody_new_is_seen_whole(desk: Desk) -> None:
+    await desk.page.set_viewport_size({"width": 1400, "height": 600})
+    for number in range(6):
+        await desk.place.villager(f"Guest {number}", member=False, home=False)
+    await desk.page.reload()
+    await desk.phone("a").locator(".who").click()
+    card = desk.page.locator("#people-a")
+    await card.get_by_text("Add a person").click()
+    await expect(card.get_by_role("button", name="Add", exact=True)).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+async def test_the_bar_is_one_line_on_a_laptop(
+    browser: Browser, place: Village, address: str, locale: str
+) -> None:
+    desk = await look(
+        browser, place, address, locale=locale, viewport={"width": 1280, "height": 720}
+    )
+    bar = await desk.page.locator(".bar").bounding_box()
+    assert bar is not None
+    assert bar["height"] < 72
+    await desk.page.context.close()
 
 
 @pytest.mark.browser
@@ -795,7 +876,8 @@ async def test_nobody_is_shut_out(
 
 
 async def violations(page: Page) -> list[Any]:
-    """What axe-core finds, with the elements it is about."""
+    """What axe-core finds, with the elements it is about, once what is fading in is there."""
+    await page.evaluate(STILL)
     found = await page.evaluate("axe.run()")
     return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
 

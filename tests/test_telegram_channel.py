@@ -608,6 +608,35 @@ async def test_a_picture_with_many_words_is_followed_by_them(
     assert (str(words.id), words.text) == (number, ("word " * 300).strip())
 
 
+async def test_a_file_is_sent_with_its_name_and_its_words(
+    api: BotAPI, telegram: Telegram, ana: Person
+) -> None:
+    rows = ((("Erase", "privacy.erase", ""),),)
+    said = Said(text="All I know", file=("your-data.json", b'{"name": "Ana"}'), buttons=rows)
+    number = await telegram.send(at_home(ana), said)
+    (message,) = api.messages(ana)
+    assert (str(message.id), message.text) == (number, "All I know")
+    assert message.payload["document"]["file_name"] == "your-data.json"
+    assert len(message.buttons) == 1
+    (call,) = api.calls("sendDocument")
+    assert [*call.files.values()] == [b'{"name": "Ana"}']
+
+
+async def test_a_file_with_many_words_is_followed_by_them(
+    api: BotAPI, telegram: Telegram, ana: Person
+) -> None:
+    said = Said(
+        text="word " * 300,
+        file=("your-data.json", b"{}"),
+        buttons=((("Erase", "privacy.erase", ""),),),
+    )
+    number = await telegram.send(at_home(ana), said)
+    file, words = api.messages(ana)
+    assert ("document" in file.payload, file.text, file.buttons) == (True, "", [])
+    assert (str(words.id), words.text) == (number, ("word " * 300).strip())
+    assert len(words.buttons) == 1
+
+
 async def test_what_people_send_is_carried_on(
     api: BotAPI, telegram: Telegram, desk: Desk, ana: Person
 ) -> None:
@@ -663,6 +692,64 @@ async def test_the_words_under_a_picture_are_replaced(
     number = await telegram.send(at_home(ana), Said(text="March", image=PNG))
     assert await telegram.send(at_home(ana), Said(text="April", edits=number)) == number
     assert [one.text for one in api.messages(ana)] == ["April"]
+
+
+async def test_the_words_under_what_was_carried_are_replaced_and_it_is_not_sent_again(
+    api: BotAPI, telegram: Telegram, desk: Desk, ana: Person
+) -> None:
+    club = api.group("Desk")
+    async with listening(telegram):
+        photo = api.sends_photo(ana, None, b"a picture", "broken cup")
+        (first, *_) = await desk.has(1)
+        number = await telegram.send(at(club), carried(first))
+        api.edits(photo, "broken cup, and saucer")
+        (_, corrected) = await desk.has(2)
+        for _ in range(2):  # the second time it is so already
+            assert await telegram.send(at(club), carried(corrected, edits=number)) == number
+    (message,) = api.messages(club)
+    assert ("photo" in message.payload, message.text) == (True, "broken cup, and saucer")
+    assert len(api.calls("sendPhoto")) == 1
+
+
+async def test_many_words_that_follow_what_was_carried_are_replaced_too(
+    api: BotAPI, telegram: Telegram, desk: Desk, ana: Person
+) -> None:
+    photo = await a_photo(api, telegram, desk, ana)
+    number = await telegram.send(at_home(ana), Said(text="word " * 300, media=photo))
+    changed = Said(text="other " * 300, media=photo, edits=number)
+    assert await telegram.send(at_home(ana), changed) == number
+    shown, words = api.messages(ana)
+    assert ("photo" in shown.payload, words.text) == (True, ("other " * 300).strip())
+
+
+@pytest.mark.parametrize(("before", "after"), [("short", "word " * 300), ("", "a picture now")])
+async def test_where_the_words_do_not_fit_it_is_all_said_anew(
+    api: BotAPI, telegram: Telegram, desk: Desk, ana: Person, before: str, after: str
+) -> None:
+    photo = await a_photo(api, telegram, desk, ana)
+    old = Said(text=before, media=photo) if before else Said(text="no picture yet")
+    number = await telegram.send(at_home(ana), old)
+    new = await telegram.send(at_home(ana), Said(text=after, media=photo, edits=number))
+    assert new != number
+    assert api.messages(ana)[-1].text == after.strip()
+    assert len(api.calls("sendPhoto")) == (2 if before else 1)
+
+
+async def a_photo(
+    api: BotAPI, telegram: Telegram, desk: Desk, ana: Person
+) -> tuple[tuple[str, str, str], ...]:
+    """The media of a photo that somebody has sent."""
+    async with listening(telegram):
+        api.sends_photo(ana, None, b"a picture")
+        (event, *_) = await desk.has(1)
+    return carried(event).media
+
+
+def carried(event: Event | Malformed, edits: str = "") -> Said:
+    """What somebody sent, to be said elsewhere."""
+    assert isinstance(event, Event)
+    media = tuple((one.kind, one.ref, one.name) for one in event.media)
+    return Said(text=event.text, media=media, edits=edits, carried=True)
 
 
 @pytest.mark.parametrize("edits", ["gone", "1", "web-7"])
@@ -863,6 +950,36 @@ async def test_an_invitation_of_ones_own(api: BotAPI, telegram: Telegram) -> Non
     assert [one.url for one in club.links] == [made["link"], asking["link"]]
     assert [one.asks for one in club.links] == [False, True]
     assert club.links[0].name == name[:32]
+
+
+async def test_into_a_public_group_people_ask_so_that_it_is_known_by_whose_link(
+    api: BotAPI, telegram: Telegram, desk: Desk, ana: Person
+) -> None:
+    square = api.group("Square", username="the_square")
+    link = (await telegram.do(at(square), Ability.MAKE_LINK, {"name": "m7"}))["link"]
+    assert [one.asks for one in square.links] == [True]
+    async with listening(telegram):
+        await api.listening()
+        api.asks_to_join(ana, square, link=link)
+        (event, *_) = await desk.has(1)
+    assert isinstance(event, Event)
+    assert (event.kind, event.data) == (Kind.ASKED_TO_JOIN, link)
+    await telegram.do(at(square), Ability.APPROVE, {"person": str(ana.id)})
+    assert square.member(ana).present
+
+
+async def test_whether_a_group_is_public_is_asked_now_and_then(api: BotAPI) -> None:
+    clock, club = Clock(), api.group("Club")
+    channel = Telegram(api.token, clock, api=api.url)
+    await channel.open(Desk())
+    for minutes in (0, 9, 1):  # since the link before
+        clock.at += timedelta(minutes=minutes)
+        await channel.do(at(club), Ability.MAKE_LINK, {"name": "x"})
+        club.username = "the_club"  # after the first
+    assert [one.asks for one in club.links] == [False, False, True]
+    assert len(api.calls("getChat")) == 2
+    assert "member_limit" not in api.calls("createChatInviteLink")[-1].params
+    await channel.close()
 
 
 async def test_whoever_asks_is_let_in_or_not(api: BotAPI, telegram: Telegram, ana: Person) -> None:

@@ -10,6 +10,7 @@ from bot.channels import Impossible, Said
 from bot.channels.telegram_pieces import (
     LONGEST_CAPTION,
     LONGEST_TEXT,
+    Piece,
     keyboard,
     pieces,
     plain,
@@ -19,6 +20,7 @@ from bot.channels.telegram_pieces import (
 
 PNG = b"\x89PNG"
 PHOTO, STICKER = ("photo", "F1", ""), ("sticker", "F2", "")
+FILE = ("your-data.json", b"{}")
 LONG = "line of a text\n" * 100  # longer than a caption, shorter than a message
 
 
@@ -49,17 +51,24 @@ def test_a_text_is_parted_at_line_ends_where_there_are_any() -> None:
         (Said(text="hi", media=(STICKER, PHOTO)), ["sticker ", "photo hi!"]),
         (Said(text="", media=(STICKER,)), ["sticker !"]),
         (Said(text="hi", image=PNG, media=(PHOTO,)), ["image hi!", "photo "]),
+        (Said(text="hi", file=FILE), ["your-data.json hi!"]),
+        (Said(text="", file=FILE), ["your-data.json !"]),
+        (Said(text="hi", image=PNG, file=FILE), ["image hi!", "your-data.json "]),
     ],
 )
 def test_words_go_under_what_is_shown_where_it_can_have_a_caption(
     said: Said, shape: list[str]
 ) -> None:
-    told = [
-        f"{'image ' if one.image else f'{one.media[0]} ' if one.media else ''}{one.text}"
-        f"{'!' if one.last_word else ''}"
-        for one in pieces(said)
-    ]
+    told = [f"{shown_by(one)}{one.text}{'!' if one.last_word else ''}" for one in pieces(said)]
     assert told == shape
+
+
+def shown_by(piece: Piece) -> str:
+    """What it shows, with a space behind."""
+    if piece.image is not None:
+        return "image "
+    named = piece.file or piece.media
+    return f"{named[0]} " if named else ""
 
 
 def test_words_too_many_for_a_caption_follow_what_is_shown() -> None:

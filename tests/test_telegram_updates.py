@@ -219,15 +219,39 @@ def test_who_speaks_in_the_name_of_a_chat_is_no_member() -> None:
     assert not event.addressed
 
 
-@pytest.mark.parametrize("text", ["/ban @rival", "/ban@innkeeper_bot @rival"])
-def test_a_command_from_behind_a_chat_is_nobodys(text: str) -> None:
-    assert events(update(message=anonymous(CLUB, text=text))) == []
+@pytest.mark.parametrize(
+    ("text", "told", "addressed"),
+    [
+        ("/ban @rival", "/ban @rival", False),
+        ("/ban@innkeeper_bot @rival", "/ban @rival", True),
+        ("/ban@other_bot @rival", "/ban@other_bot @rival", False),
+        ("@innkeeper_bot /ban @rival", "/ban @rival", True),
+        ("@innkeeper_bot who is it?", "who is it?", False),  # only a command is worth an answer
+    ],
+)
+def test_a_command_from_behind_a_chat_is_told_as_nobodys(
+    text: str, told: str, addressed: bool
+) -> None:
+    marks = [marked(text, "@innkeeper_bot")] if text.startswith("@") else []
+    (event,) = events(update(message=anonymous(CLUB, text=text, entities=marks)))
+    assert event.person == Person(id="chat:-1001", name="Club", anonymous=True)
+    assert (event.text, event.addressed) == (told, addressed)
 
 
-def test_our_name_before_it_does_not_make_it_somebodys() -> None:
-    text = "@innkeeper_bot /ban @rival"
-    marks = [marked(text, "@innkeeper_bot")]
-    assert events(update(message=anonymous(CLUB, text=text, entities=marks))) == []
+def test_a_command_forwarded_from_behind_a_chat_is_talk() -> None:
+    origin = {"forward_origin": {"type": "user", "date": DATE, "sender_user": BO}}
+    (event,) = events(update(message=anonymous(CLUB, text="/ban@innkeeper_bot", **origin)))
+    assert (event.text, event.addressed) == ("↪ /ban@innkeeper_bot", False)
+
+
+def test_a_command_in_a_channels_post_is_not_heard_in_its_group() -> None:
+    channel = {"id": -1009, "type": "channel", "title": "News"}
+    origin = {"type": "channel", "date": DATE, "chat": channel, "message_id": 3}
+    brought: Json = {"is_automatic_forward": True, "forward_origin": origin, "sender_chat": channel}
+    telegram = {"id": 777000, "is_bot": False, "first_name": "Telegram"}
+    for text, told in (("/ban @rival", []), ("fresh tea", ["fresh tea"])):
+        post = message(CLUB, telegram, text=text, **brought)
+        assert [one.text for one in events(update(message=post))] == told
 
 
 def test_bots_are_not_listened_to() -> None:

@@ -91,6 +91,7 @@ class Telegram(Channel):
         self._secret = secret
         self._token = token
         self._api = api
+        self._clock = clock
         self._wire = Wire(token, api)
         self._patience = Patience(name, sleep)
         self._hearing = Hearing(
@@ -122,7 +123,7 @@ class Telegram(Channel):
         try:
             await self._patience.trying(self._introduce, passing, attempts=OPENING_ATTEMPTS)
             # aiogram takes seconds to import, in which others may already be working.
-            self._methods = await asyncio.to_thread(_methods, self._wire, self._token)
+            self._methods = await asyncio.to_thread(_methods, self._wire, self._token, self._clock)
             self._hearing.intake = intake
             await self._patience.trying(self._arrange, passing, attempts=OPENING_ATTEMPTS)
         except Stranger:
@@ -192,11 +193,13 @@ class Telegram(Channel):
     async def _replaced(self, place: dict[str, Any], said: Said) -> bool:
         """Edit the earlier message; whether that was possible."""
         text = plain(said.text)
-        pictured = said.image is not None or said.media
-        if pictured or units(text) > LONGEST_TEXT or not said.edits.isdigit():
+        made = said.image is not None or said.file is not None
+        if made or units(text) > LONGEST_TEXT or not said.edits.isdigit():
             return False
         target = {"chat_id": place["chat_id"], "message_id": int(said.edits)}
-        return await self._methods.edited(text, target | _buttons(said))
+        # What was carried is in the earlier message, or before it; only its words are others now.
+        edited = self._methods.recaptioned if said.media else self._methods.edited
+        return await edited(text, target | _buttons(said))
 
     async def _say_on(self, say: Callable[[], Awaitable[int]]) -> int:
         """Say what follows the first message."""
@@ -219,7 +222,7 @@ class Telegram(Channel):
         return await self._post(piece, place)
 
     async def _post(self, piece: Piece, place: dict[str, Any]) -> int:
-        if piece.image is not None or piece.media is not None:
+        if (piece.image, piece.file, piece.media) != (None, None, None):
             return await self._methods.show(piece, place)
         message = {**place, "text": piece.text, "link_preview_options": {"is_disabled": True}}
         return (await self._wire.call("sendMessage", message, Posted)).message_id
@@ -229,7 +232,8 @@ class Telegram(Channel):
     async def do(self, to: To, ability: Ability, words: dict[str, Any]) -> dict[str, Any]:
         """Do it; returns what came of it, as beside each Ability.
 
-        MAKE_LINK takes `request` too: whether those who use the link must be let in one by one.
+        MAKE_LINK takes `request` too: that those who use the link must be let in one by one.  In a
+        public chat they must in any case, as of who joins it at once no link is told.
         RIGHTS asks for the right to manage topics in a forum, unless its `kind` is not "staff".
         """
         return await self._methods.do(_chat(to.place), to.thread, ability, words)
@@ -279,10 +283,10 @@ def _for_everyone(menus: Menus) -> Menus:
     return common | menus
 
 
-def _methods(wire: Wire, token: str) -> Methods:
+def _methods(wire: Wire, token: str, clock: Clock) -> Methods:
     from bot.channels.telegram_methods import Methods  # which imports aiogram
 
-    return Methods(wire, token)
+    return Methods(wire, token, clock)
 
 
 class _Account(msgspec.Struct):

@@ -8,6 +8,7 @@ know would turn a success into an error.  Importing this module takes seconds; s
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,7 +56,8 @@ from aiogram.types import (
 
 from bot.channels import Ability, Impossible
 from bot.channels.telegram_api import Posted, Refused, Wire, whole
-from bot.channels.telegram_pieces import Piece, fitting
+from bot.channels.telegram_pieces import LONGEST_CAPTION, Piece, fitting, plain, units
+from handlers.turn import Clock
 
 T = TypeVar("T")
 
@@ -63,6 +65,8 @@ LONGEST_TITLE = 128  # of a topic
 LONGEST_NAME = 32  # of an invite link
 LONGEST_DESCRIPTION = 256  # of a command
 COMMANDS = 100  # in one menu
+
+KNOWN_FOR = timedelta(minutes=10)  # whether a chat is public; then it is asked again
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
@@ -86,8 +90,10 @@ CARRIED: dict[str, tuple[Callable[..., TelegramMethod[Any]], str]] = {
 class Methods:
     """The rarer methods, for one bot; each raises what the wire raises."""
 
-    def __init__(self, wire: Wire, token: str) -> None:
+    def __init__(self, wire: Wire, token: str, clock: Clock) -> None:
         self._wire = wire
+        self._clock = clock
+        self._public: dict[int | str, tuple[datetime, bool]] = {}  # chat → (asked at, answer)
         self._session = AiohttpSession()
         self._bot = Bot(token, session=self._session)
 
@@ -130,13 +136,17 @@ class Methods:
         if piece.image is not None:
             picture = BufferedInputFile(piece.image, "picture.png")
             method: TelegramMethod[Any] = SendPhoto(photo=picture, caption=piece.text, **place)
+        elif piece.file is not None:
+            name, contents = piece.file
+            document = BufferedInputFile(contents, plain(name))
+            method = SendDocument(document=document, caption=piece.text, **place)
         else:
             kind, ref, _ = piece.media or ("", "", "")
             if kind not in CARRIED:
                 raise Impossible(f"Telegram cannot carry: {kind}")
-            send, name = CARRIED[kind]
+            send, field = CARRIED[kind]
             caption = {"caption": piece.text} if piece.text else {}
-            method = send(**{name: ref}, **caption, **place)
+            method = send(**{field: ref}, **caption, **place)
         return (await self._ask(method, Posted)).message_id
 
     async def edited(self, text: str, place: dict[str, Any]) -> bool:
@@ -153,6 +163,22 @@ class Methods:
             if refused.says("to edit not found", "can't be edited", "message_id_invalid"):
                 return False
             raise
+        return True
+
+    async def recaptioned(self, text: str, place: dict[str, Any]) -> bool:
+        """Replace the words said with something that was carried; whether Telegram did so.
+
+        They are its caption, or a message of their own where they are too long for one.
+        """
+        method: TelegramMethod[Any] = (
+            EditMessageCaption(caption=text, **place)
+            if units(text) <= LONGEST_CAPTION
+            else EditMessageText(text=text, link_preview_options=NO_PREVIEW, **place)
+        )
+        try:
+            await self._ask(method, Any)
+        except Refused as refused:
+            return refused.says("message is not modified")
         return True
 
     async def _edit(self, text: str, place: dict[str, Any]) -> None:
@@ -203,15 +229,31 @@ class Methods:
         return await self._unless(with_it_so, method)
 
     async def _make_link(self, chat: int | str, words: dict[str, Any]) -> dict[str, Any]:
+        """Make a link by which it can be told who came.
+
+        Most apps join a public chat directly, and then Telegram tells of no link; but of whoever
+        asks to join it does.
+        """
+        asking = bool(words.get("request")) or await self._is_public(chat)
         link = await self._ask(
             CreateChatInviteLink(
                 chat_id=chat,
                 name=fitting(str(words.get("name") or ""), LONGEST_NAME),
-                creates_join_request=bool(words.get("request")),
+                creates_join_request=asking,
             ),
             _Link,
         )
         return {"link": link.invite_link}
+
+    async def _is_public(self, chat: int | str) -> bool:
+        """Whether anybody can find the chat by its name; Telegram is asked now and then."""
+        now = self._clock.now()
+        asked_at, public = self._public.get(chat, (None, False))
+        if asked_at is None or now - asked_at >= KNOWN_FOR:
+            place = await self._ask(GetChat(chat_id=chat), _Place)
+            public = bool(place.username or place.active_usernames)
+            self._public[chat] = now, public
+        return public
 
     async def _approve(self, chat: int | str, person: int) -> dict[str, Any]:
         already = ("user_already_participant",)
@@ -293,6 +335,8 @@ class _Place(msgspec.Struct):
     type: str
     title: str = ""
     is_forum: bool = False
+    username: str = ""
+    active_usernames: list[str] = []
 
 
 class _Account(msgspec.Struct):

@@ -21,12 +21,15 @@ Rows = tuple[tuple[tuple[str, str, str], ...], ...]
 class Piece:
     """One message: a text, or a picture or file with the text for a caption.
 
+    file: (name, contents) of a document made by us
+
     last_word: it has the reply's buttons and the end of its words, so that the reply is known by it
     """
 
     text: str = ""
     image: bytes | None = None
     media: tuple[str, str, str] | None = None
+    file: tuple[str, bytes] | None = None
     last_word: bool = False
 
 
@@ -38,6 +41,8 @@ def pieces(said: Said) -> list[Piece]:
     """
     text = plain(said.text)
     shown = [Piece(media=one) for one in said.media]
+    if said.file is not None:
+        shown.insert(0, Piece(file=said.file))
     if said.image is not None:
         shown.insert(0, Piece(image=said.image))
     told = [Piece(text=portion) for portion in portions(text, LONGEST_TEXT)]

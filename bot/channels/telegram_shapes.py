@@ -68,6 +68,7 @@ class Message(msgspec.Struct):
     reply_to_message: Replied | None = None
     forward_origin: Any = None
     forward_date: int = 0  # from servers older than forward_origin
+    is_automatic_forward: bool = False  # a channel's post, brought here without anybody
     text: str = ""
     caption: str = ""
     entities: list[Entity] = []

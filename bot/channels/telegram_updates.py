@@ -133,9 +133,10 @@ def _came(
 def _said(message: Message, kind: Kind, number: str, me: Me) -> Iterator[Event]:
     """What a person said; nothing for what bots say, and for Telegram's notes on the chat.
 
-    Who speaks in the name of a chat (an anonymous administrator, a channel) is the person
-    "chat:<id>" and never addresses us; their commands are nobody's, as anybody may hide there.
-    A command that was forwarded is somebody else's, so an arrow before it makes it talk.
+    Who speaks in the name of a chat (an anonymous administrator, a channel) is the anonymous
+    person "chat:<id>".  Their commands are told, so that they learn why none is obeyed; with
+    anything else they never address us.  A command in a channel's post is nobody's: Telegram
+    itself brings those to the channel's group.  A command that was forwarded is somebody else's, so an arrow before it makes it talk.
     """
     person, media = _speaker(message), _media(message)
     sort = "" if message.text or message.caption or media else _sort(message)
@@ -143,11 +144,12 @@ def _said(message: Message, kind: Kind, number: str, me: Me) -> Iterator[Event]:
     hidden = message.sender_chat is not None
     if person is None or not (message.text or message.caption or media or sort):
         return
-    if text.startswith("/"):
-        if hidden:
+    command = text.startswith("/")
+    if command:
+        if message.is_automatic_forward:
             return
         if message.forward_origin or message.forward_date:
-            text = f"↪ {text}"
+            text, command = f"↪ {text}", False
     text, called = _called(text, me)
     answered = _answered(message)
     ours = answered is not None and answered.sender is not None and answered.sender.id == me.id
@@ -162,7 +164,7 @@ def _said(message: Message, kind: Kind, number: str, me: Me) -> Iterator[Event]:
         text=text,
         message=str(message.message_id),
         reply_to=str(answered.message_id) if answered else "",
-        addressed=addressed and called is not Called.ANOTHER and not hidden,
+        addressed=addressed and called is not Called.ANOTHER and (command or not hidden),
         media=media,
         words={"sort": sort} if sort else {},
     )

@@ -70,6 +70,8 @@ def edits(*rewritten: str) -> Callable[[Desk, Json, Json], Json]:
             raise ApiRefusal("Bad Request: message can't be edited")
         if "text" in rewritten and "text" not in message.payload:
             raise ApiRefusal("Bad Request: there is no text in the message to edit")
+        if "caption" in rewritten and "text" in message.payload:
+            raise ApiRefusal("Bad Request: there is no caption in the message to edit")
         before = _but(message.payload, "edit_date")
         after = _but(before, "reply_markup", *rewritten) | written(params) | _around(params)
         if before == after:
