@@ -30,7 +30,7 @@ from knowledge.model import Endpoint, Model, NoModel, OpenAIModel, Outcome
 from knowledge.shelf import Shelf
 from knowledge.texts import Texts
 from storage import communities, database, members, pending, sole, tokens
-from storage.communities import Directory
+from storage.communities import Community, Directory
 from storage.ids import Ids
 from storage.writer import Change
 
@@ -284,22 +284,33 @@ class House:
         for one in sections:
             community = known.named(one.name)
             assert community is not None
-            places = [("group", chat) for chat in one.telegram.chats]
-            places += [("staff", one.telegram.staff)] if one.telegram.staff is not None else []
-            changes += [
-                communities.bound(
-                    id=ids.take(),
-                    community=community.id,
-                    channel="telegram",
-                    ref=str(chat),
-                    kind=kind,
-                    at=now,
-                )
-                for kind, chat in places
-            ]
+            changes += self._places_of(one, community, ids)
+        changes += _no_longer_named(sections, known)
         await self.database.writer.settle(changes)
         fresh = await communities.read(self.database.reader)
         self.directory.communities, self.directory.spots = fresh.communities, fresh.spots
+
+    def _places_of(self, section: CommunitySection, community: Community, ids: Ids) -> list[Change]:
+        """The places that config.toml gives the community."""
+        telegram, changes = section.telegram, list[Change]()
+        places = [("group", chat) for chat in telegram.chats]
+        if telegram.staff is not None:
+            places.append(("staff", telegram.staff))
+            changes += communities.only_staff_place(
+                community=community.id, channel="telegram", ref=str(telegram.staff)
+            )
+        return changes + [
+            communities.bound(
+                id=ids.take(),
+                community=community.id,
+                channel="telegram",
+                ref=str(chat),
+                kind=kind,
+                at=self.clock.now(),
+                by="file",
+            )
+            for kind, chat in places
+        ]
 
     async def _announce(self) -> None:
         """Register the commands with every platform, per role and language."""
@@ -328,6 +339,16 @@ class House:
     def _staff_places(self, channel: str) -> list[str]:
         spots = self.directory.spots.values()
         return [one.ref for one in spots if one.kind == "staff" and one.channel == channel]
+
+
+def _no_longer_named(sections: Iterable[CommunitySection], known: Directory) -> list[Change]:
+    """Places that config.toml once named and names no more belong to nobody."""
+    named = {str(chat) for one in sections for chat in (*one.telegram.chats, one.telegram.staff)}
+    return [
+        communities.unbound(channel=spot.channel, ref=spot.ref)
+        for spot in known.spots.values()
+        if spot.by == "file" and spot.ref not in named
+    ]
 
 
 def _model_told(outcome: Outcome, fault: str) -> None:

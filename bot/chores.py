@@ -72,13 +72,16 @@ def timetable(file: Path) -> int:
         for at, name, among in times:
             _tell(f"  {at:%H:%M}  {name}  ({among})")
     if not found.communities:
-        _tell(f"{file.name} names no community; those set up in chat are shown by /stats there")
+        _tell(
+            f"{file.name} names no community; those made in chat have every capability's defaults"
+        )
     return 0
 
 
 def quarantine(file: Path, *, whole: bool, retry: int | None, drop: int | None) -> int:
     """Print what was set aside, latest first; or give one of them another try, or delete it."""
     found = config.read(file, discovered())
+    found.require_key()
     if retry is not None:
         return asyncio.run(_with(found, partial(_retried, number=retry)))
     if drop is not None:

@@ -97,7 +97,7 @@ def main(words: Sequence[str] | None = None) -> int:
 # By name, so that naming them imports nothing.
 EXPECTED = frozenset(
     {"Misconfigured", "WrongSchema", "Taken", "BadURL", "BadKey", "BadText", "Unreadable",
-     "Conflict", "Unknown", "NotToBeStarted", "Unsealable"}
+     "Conflict", "CommandError", "NotToBeStarted", "Unsealable"}
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from handlers.router import Router
+from knowledge.texts import FOLDER
 from storage.sealing import BadKey, Seal
 
 S = TypeVar("S")
@@ -146,6 +147,17 @@ class Config:
     model: ModelSection
     communities: tuple[CommunitySection, ...]
     book: Book
+
+    def require_key(self) -> None:
+        """Raise `Misconfigured`, saying how to make one, if there is no key."""
+        if not self.storage.seal_key:
+            raise Misconfigured(
+                [
+                    "BOT_STORAGE__SEAL_KEY is not set: names and messages are kept encrypted, so a"
+                    " key is needed.\n  export BOT_STORAGE__SEAL_KEY=$(python -m bot key)   and"
+                    " keep a copy of it"
+                ]
+            )
 
     @property
     def seal(self) -> Seal:
@@ -292,12 +304,34 @@ def _together(name: str, own: Mapping[str, Any], communities: list[CommunitySect
             faults.append(
                 f"{name}: [storage] BOT_STORAGE__SEAL_KEY is {error}; python -m bot key makes one"
             )
+    faults += _strangers(name, communities)
     names = [community.name for community in communities]
     faults += [
         f"{name}: [[community]] two are called {twice}"
         for twice in {one for one in names if names.count(one) > 1}
     ]
     return faults
+
+
+def _strangers(name: str, communities: list[CommunitySection]) -> list[str]:
+    """Languages we do not speak, and chats that cannot be told apart."""
+    spoken = sorted(one.name for one in FOLDER.iterdir() if one.is_dir())
+    faults = [
+        f"{name}: [[community]] {one.name}: language {one.language} is not spoken;"
+        f" there are {', '.join(spoken)}"
+        for one in communities
+        if one.language not in spoken
+    ]
+    chats = [
+        chat
+        for one in communities
+        for chat in (*one.telegram.chats, one.telegram.staff)
+        if chat is not None
+    ]
+    return faults + [
+        f"{name}: [[community]] telegram chat {chat} is named twice; a chat is one place"
+        for chat in sorted({chat for chat in chats if chats.count(chat) > 1})
+    ]
 
 
 def _loopback(url: str) -> bool:

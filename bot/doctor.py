@@ -146,9 +146,13 @@ def disk(found: Config) -> Finding:
     """Whether there is room left where an SQLite database grows."""
     from storage import database
 
-    if not database.is_sqlite(found.storage.url):
-        return Finding("disk", "the server's own")
-    folder = database.sqlite_path(found.storage.url).absolute().parent
+    try:
+        if not database.is_sqlite(found.storage.url):
+            return Finding("disk", "the server's own")
+        path = database.sqlite_path(found.storage.url)
+    except database.BadURL:
+        return Finding("disk", "unknown, for want of a database")
+    folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

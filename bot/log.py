@@ -36,7 +36,17 @@ def configure(*, stream: TextIO = sys.stderr, plain: bool | None = None) -> None
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[Bridge()], force=True)
+
+
+class Bridge(logging.Handler):
+    """What libraries log becomes a line of ours: who and how grave, never their words."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fault = type(record.exc_info[1]).__name__ if record.exc_info else ""
+        level = record.levelname.lower()
+        tell = getattr(structlog.get_logger(), level, structlog.get_logger().warning)
+        tell("library", capability=record.name, fault=fault)
 
 
 def traced(_: Any, __: str, entry: Any) -> Any:

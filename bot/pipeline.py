@@ -348,6 +348,7 @@ class Pipeline:
         """Who answers what was said: a command, a deep link, what is expected, or the speaker."""
         said = said_command(turn.event)
         if said is not None and said[0] in self.board.commands:
+            _shown(turn.event)
             return self._commanded(turn, self.board.commands[said[0]], said[1])
         if turn.spot is not None and turn.spot.kind == "staff":
             return self._at_desk(turn)
@@ -364,8 +365,7 @@ class Pipeline:
         """Staff talk in a member's topic; elsewhere in their place they are among themselves."""
         if self.board.desk is None or turn.subject is None:
             return []
-        if turn.event.person is not None and turn.event.person.anonymous:
-            raise Refusal("house.anonymous")
+        _shown(turn.event)
         return [self.board.desk]
 
     def _commanded(self, turn: Turn, command: Command, rest: str) -> list[Chosen]:
@@ -519,6 +519,12 @@ class Pipeline:
                     number=held.id,
                 )
         return [self._outgoing(letter) for letter in turn.letters]
+
+
+def _shown(event: Event) -> None:
+    """Refuse whoever hides who they are where that decides what they may do."""
+    if event.person is not None and event.person.anonymous:
+        raise Refusal("house.anonymous")
 
 
 def lane_to(letter: Letter) -> str:

@@ -42,11 +42,7 @@ class NotToBeStarted(Exception):
 def run(file: Path) -> int:
     """Run the bot until SIGTERM or SIGINT, then finish what is being done."""
     found = config.read(file, discovered())
-    if not found.storage.seal_key:
-        raise NotToBeStarted(
-            "BOT_STORAGE__SEAL_KEY is not set: names and messages are kept encrypted, so a key is"
-            " needed.\n  export BOT_STORAGE__SEAL_KEY=$(python -m bot key)   and keep a copy of it"
-        )
+    found.require_key()
     if not found.telegram.token:
         raise NotToBeStarted(
             "BOT_TELEGRAM__TOKEN is not set: ask @BotFather on Telegram for a bot, and set it to"

@@ -10,11 +10,11 @@ from pydantic import BaseModel, PositiveInt
 from handlers.roles import Role
 from handlers.router import Router
 from handlers.turn import Button, Refusal, Reply, Turn
-from knowledge.answer import Answered, Unsure, answer
+from knowledge.answer import Answered, Outcome, Unsure, answer
 from knowledge.lexicon import Courtesy, about_own_case, courtesy, in_crisis, wants_human
 from knowledge.library import Audience, Entry
 from knowledge.search import LONGEST
-from storage import conversations, facts
+from storage import conversations, facts, interactions
 from storage.conversations import Speaker
 from storage.facts import Fact
 
@@ -62,7 +62,29 @@ async def ask(turn: Turn) -> None:
 @router.otherwise(Speaker.BOT)
 async def reply(turn: Turn) -> None:
     """Answer what was said to the bot."""
-    await respond(turn, MENTION.sub("", turn.event.text))
+    question = MENTION.sub("", turn.event.text)
+    if await _greeted_back(turn):
+        await _hear_out(turn, question)
+    else:
+        await respond(turn, question)
+
+
+async def _greeted_back(turn: Turn) -> bool:
+    """Whether this answers the greeting of a newcomer, who was asked for a word, in the group."""
+    event = turn.event
+    if turn.private or event.where is None or not event.reply_to:
+        return False
+    answered = await interactions.by_message(
+        turn.db, channel=event.channel, place=event.where.id, message=event.reply_to
+    )
+    return answered is not None and answered.kind == "welcome"
+
+
+async def _hear_out(turn: Turn, said: str) -> None:
+    """A word about oneself wants no answer from a machine; a plain question or a call does."""
+    calls = in_crisis(said) or wants_human(said) or about_own_case(said)
+    if calls or isinstance(_found(turn, said, _language(turn, said)), Answered):
+        await respond(turn, said)
 
 
 async def respond(turn: Turn, question: str) -> None:
@@ -83,14 +105,7 @@ async def respond(turn: Turn, question: str) -> None:
 async def _look_up(turn: Turn, question: str) -> None:
     turn.record(Fact.ASKED)
     language = _language(turn, question)
-    found = answer(
-        turn.world.shelf.index(turn.community.name),
-        question,
-        audience=_audience(turn),
-        language=language,
-        strict=turn.settings(Settings).strict,
-    )
-    match found:
+    match _found(turn, question, language):
         case Answered(entry):
             _tell(turn, entry, language)
         case Unsure(entries):
@@ -100,7 +115,17 @@ async def _look_up(turn: Turn, question: str) -> None:
             else:
                 _tell(turn, meant, language)
         case _:
-            _admit(turn)
+            _admit(turn, language)
+
+
+def _found(turn: Turn, question: str, language: str) -> Outcome:
+    return answer(
+        turn.world.shelf.index(turn.community.name),
+        question,
+        audience=_audience(turn),
+        language=language,
+        strict=turn.settings(Settings).strict,
+    )
 
 
 async def _meant(turn: Turn, question: str, entries: tuple[Entry, ...]) -> Entry | None:
@@ -157,11 +182,13 @@ def _offer(turn: Turn, entries: tuple[Entry, ...], language: str) -> None:
     _say(turn, Reply(key="faq.unsure", buttons=buttons), language)
 
 
-def _admit(turn: Turn) -> None:
+def _admit(turn: Turn, language: str) -> None:
     """Say honestly that we do not know; the second time in a row, bring in a person."""
     turn.record(Fact.UNANSWERED)
+    here = replace(turn.here, language=language)
     if not turn.private:
-        turn.say("faq.unknown_in_group", buttons=turn.doorway("faq.door_button", "help_here"))
+        doorway = turn.doorway("faq.door_button", "help_here")
+        turn.say("faq.unknown_in_group", to=here, buttons=doorway)
         return
     misses = turn.conversation.missed + 1
     if misses >= turn.settings(Settings).patience and _has_staff(turn):
@@ -169,7 +196,7 @@ def _admit(turn: Turn) -> None:
         return
     turn.note(*conversations.missed(turn.conversation, misses))
     key = "faq.unknown" if _has_staff(turn) else "faq.unknown_alone"
-    turn.say(key, buttons=_person(turn), bot_speaks=True)
+    turn.say(key, to=here, buttons=_person(turn), bot_speaks=True)
 
 
 def _say(turn: Turn, reply: Reply, language: str) -> None:

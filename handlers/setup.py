@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zoneinfo import available_timezones
 
 from handlers.roles import Role
 from handlers.router import Router
-from handlers.turn import Refusal, Turn
+from handlers.turn import Kind, Refusal, Turn, as_told_by
+from knowledge import texts
 from storage import communities, members
+from storage.communities import Community, Spot
 from storage.members import Member
 
 router = Router("setup")
 
 NAME_LENGTH = 80
+OUTSIDE = ("left", "kicked")  # of a place, as the bot itself stands to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Target:
 
 @router.command("setup", role=Role.OWNER)
 async def set_up(turn: Turn) -> None:
-    """Make this group the community's own, or its staff place, or neither."""
+    """Make this group the community's own, or its staff place, or neither; or set its clock."""
     if turn.private:
         raise Refusal("setup.in_group")
     word, _, rest = turn.rest.partition(" ")
@@ -40,6 +44,10 @@ async def set_up(turn: Turn) -> None:
             _bind(turn, await _called(turn, name), "group")
         case "off":
             _unbind(turn)
+        case "zone":
+            _keep_time(turn, name)
+        case "language":
+            _speak(turn, name)
         case _:
             raise Refusal("setup.how")
 
@@ -51,6 +59,8 @@ def _bind(turn: Turn, target: Target, kind: str) -> None:
         return
     if kind == "staff":
         _leave_the_old(turn, channel, where.id)
+    elif turn.spot is not None:
+        _dismiss(turn, turn.spot)
     turn.note(
         communities.bound(
             id=turn.world.ids.take(),
@@ -73,13 +83,52 @@ def _leave_the_old(turn: Turn, channel: str, ref: str) -> None:
     for spot in turn.community.spots:
         if spot.kind == "staff" and spot.channel == channel and spot.ref != ref:
             turn.note(communities.unbound(channel=channel, ref=spot.ref))
+            _dismiss(turn, spot)
+
+
+def _dismiss(turn: Turn, spot: Spot) -> None:
+    """Who worked in a place that is no staff place any more is not staff for that."""
+    if spot.kind == "staff":
+        turn.note(members.dismissed(turn.community.id))
 
 
 def _unbind(turn: Turn) -> None:
     if turn.spot is None:
         raise Refusal("setup.not_bound")
     turn.note(communities.unbound(channel=turn.spot.channel, ref=turn.spot.ref))
+    _dismiss(turn, turn.spot)
     turn.say("setup.unbound", community=turn.community.name)
+
+
+# ---------------------------------------------------------------- the community's clock and tongue
+
+
+def _keep_time(turn: Turn, said: str) -> None:
+    """From now on the community's days begin and end by this zone."""
+    here = _community_here(turn)
+    zone = next((one for one in available_timezones() if one.lower() == said.lower()), None)
+    if zone is None:
+        raise Refusal("setup.zone_unknown", zone=here.zone)
+    turn.note(communities.lives_by(here.id, zone=zone, language=here.language))
+    turn.say("setup.zone_set", community=here.name, zone=zone)
+
+
+def _speak(turn: Turn, said: str) -> None:
+    """From now on the community is spoken to in this language, wherever nobody chose another."""
+    here, spoken = _community_here(turn), turn.world.texts
+    language = said.lower()
+    if language not in spoken.languages:
+        raise Refusal("setup.language_unknown", codes=sorted(spoken.languages))
+    turn.note(communities.lives_by(here.id, zone=here.zone, language=language))
+    named = spoken.say(language, "language.own_name")
+    turn.say("setup.language_set", community=here.name, language=named)
+
+
+def _community_here(turn: Turn) -> Community:
+    """The community of this place: where there is none, nobody's clock is to be changed."""
+    if turn.spot is None:
+        raise Refusal("setup.not_bound")
+    return turn.community
 
 
 # ---------------------------------------------------------------- another community
@@ -151,8 +200,8 @@ def _again(kind: str) -> str:
 def _right(turn: Turn, name: str) -> str:
     """What the platform calls a right, in words where we have some."""
     key = f"setup.right.{name}"
-    texts = turn.world.texts
-    return texts.say(turn.language, key) if texts.has(key) else name
+    known = turn.world.texts
+    return known.say(turn.language, key) if known.has(key) else name
 
 
 async def _know_admins(turn: Turn, community: int, people: list[str]) -> None:
@@ -187,3 +236,19 @@ def _make_known(
         status="member",
     )
     turn.note(*members.arrived(newcomer, identity=turn.world.ids.take(), at=turn.now))
+
+
+# ---------------------------------------------------------------- put out of a place
+
+
+@router.watch(Kind.ADDED)
+async def notice_the_door(turn: Turn) -> None:
+    """Tell who is in charge that the bot was put out of one of their places."""
+    where, spot = turn.event.where, turn.spot
+    if where is None or spot is None or turn.event.words.get("status") not in OUTSIDE:
+        return
+    key = "setup.out_of_staff" if spot.kind == "staff" else "setup.out_of_group"
+    place = texts.name(where.title or spot.title or spot.ref)
+    for one in await members.in_charge(turn.db, turn.community.id):
+        told = as_told_by(turn, one)
+        told.say(key, to=told.at_home(one), place=place, community=turn.community.name)

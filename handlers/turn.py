@@ -463,7 +463,8 @@ class Turn:
         return To(
             channel=self.event.channel,
             place=where.id,
-            thread=where.thread,
+            thread="" if self.thread else where.thread,
+            thread_of=self.thread.member if self.thread else 0,
             language=self.language,
             private=where.private,
         )

@@ -71,11 +71,16 @@ async def greet(turn: Turn) -> None:
 
 @router.command("rules")
 @router.button("rules")
+@router.start("rules")
 async def show_rules(turn: Turn) -> None:
-    """Show the rules, in private to whoever can be reached there."""
+    """Show the rules, in private if there is a way there: a group need not read them each time."""
     rules = rules_of(turn, turn.language)
     if not rules:
         raise Refusal("welcome.no_rules")
+    door = turn.doorway("welcome.rules_door_button", "rules_here")
+    if door and not turn.private and not turn.member.home:
+        turn.say("welcome.rules_door", buttons=door, name=turn.member.name)
+        return
     turn.say("welcome.house_rules", to=turn.aside(), rules=rules)
 
 

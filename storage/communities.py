@@ -21,6 +21,7 @@ class Spot:
     kind: str
     title: str = ""
     link: str = ""
+    by: str = "chat"  # who bound it: "file" or "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ async def read(db: Reader) -> Directory:
     spots = [
         Spot(
             row["id"], row["community_id"], row["channel"], row["ref"], row["kind"],
-            row["title"], row["link"],
+            row["title"], row["link"], row["by"],
         )
         for row in await db.rows("SELECT * FROM places ORDER BY id")
     ]  # fmt: skip
@@ -123,20 +124,41 @@ def renamed(community: int, name: str) -> Change:
     )
 
 
+def lives_by(community: int, *, zone: str, language: str) -> Change:
+    """The community keeps this zone's time and speaks this language."""
+    return Change(
+        "UPDATE communities SET zone = :zone, language = :language WHERE id = :id",
+        {"id": community, "zone": zone, "language": language},
+        shared=True,
+    )
+
+
 def bound(
-    *, id: int, community: int, channel: str, ref: str, kind: str, title: str = "", at: datetime
+    *,
+    id: int,
+    community: int,
+    channel: str,
+    ref: str,
+    kind: str,
+    title: str = "",
+    at: datetime,
+    by: str = "chat",
 ) -> Change:
-    """The chat belongs to the community, as a group or as its staff place."""
+    """The chat belongs to the community, as a group or as its staff place.
+
+    by: "file" if config.toml says so, "chat" if the owner's /setup did
+    """
     return Change(
         """
-        INSERT INTO places (id, community_id, channel, ref, kind, title, link, created_at)
-        VALUES (:id, :community, :channel, :ref, :kind, :title, '', :at)
+        INSERT INTO places (id, community_id, channel, ref, kind, title, link, by, created_at)
+        VALUES (:id, :community, :channel, :ref, :kind, :title, '', :by, :at)
         ON CONFLICT (channel, ref) DO UPDATE SET
-            community_id = excluded.community_id, kind = excluded.kind, title = excluded.title
+            community_id = excluded.community_id, kind = excluded.kind, by = excluded.by,
+            title = CASE WHEN excluded.title = '' THEN places.title ELSE excluded.title END
         """,
         {
             "id": id, "community": community, "channel": channel, "ref": ref, "kind": kind,
-            "title": title[:200], "at": to_micros(at),
+            "title": title[:200], "by": by, "at": to_micros(at),
         },
         shared=True,
     )  # fmt: skip
@@ -149,6 +171,35 @@ def unbound(*, channel: str, ref: str) -> Change:
         {"channel": channel, "ref": ref},
         shared=True,
     )
+
+
+def only_staff_place(*, community: int, channel: str, ref: str) -> list[Change]:
+    """The community's staff work there and nowhere else on this channel.
+
+    Whoever was staff by writing in the old place becomes it again by writing in the new.
+    """
+    values = {"community": community, "channel": channel, "ref": ref}
+    old = """
+        SELECT 1 FROM places WHERE community_id = :community AND channel = :channel
+        AND kind = 'staff' AND ref <> :ref
+    """
+    return [
+        Change(
+            f"""
+            UPDATE members SET role = 'member'
+            WHERE community_id = :community AND role = 'staff' AND EXISTS ({old})
+            """,  # noqa: S608 - our own constant
+            values,
+        ),
+        Change(
+            """
+            DELETE FROM places WHERE community_id = :community AND channel = :channel
+            AND kind = 'staff' AND ref <> :ref
+            """,
+            values,
+            shared=True,
+        ),
+    ]
 
 
 def moved(*, channel: str, old: str, new: str) -> list[Change]:

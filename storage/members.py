@@ -410,6 +410,14 @@ def ranked(member: int, role: str) -> Change:
     return Change("UPDATE members SET role = :role WHERE id = :id", {"id": member, "role": role})
 
 
+def dismissed(community: int) -> Change:
+    """Nobody is staff there any more; whoever writes in its next staff place is again."""
+    return Change(
+        "UPDATE members SET role = 'member' WHERE community_id = :community AND role = 'staff'",
+        {"community": community},
+    )
+
+
 def owner_everywhere(member: int) -> Change:
     """They own the bot, and so every community in which they are known."""
     return Change(

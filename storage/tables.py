@@ -132,6 +132,7 @@ class PlaceRow(SQLModel, table=True):
     kind: str
     title: str = ""
     link: str = ""  # an invitation to it that members may be given
+    by: str = "chat"  # who bound it: "file", config.toml, or "chat", the owner's /setup
     created_at: datetime = moment()
 
 

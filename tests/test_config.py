@@ -106,6 +106,11 @@ def test_a_community_changes_settings_for_itself_alone(tmp_path: Path) -> None:
         ("[model]\nkey = 'x'", "is a secret; set BOT_MODEL__KEY"),
         ("[model]\nurl = 'api.example'", "config.toml: [model] url: String should match"),
         ("[model]\ntimeout = 0", "config.toml: [model] timeout: Input should be greater than 0"),
+        (
+            "[[community]]\nname = 'A'\nlanguage = 'fr'",
+            "language fr is not spoken; there are en, zh",
+        ),
+        ("[[community]]\nname = 'A'\ntelegram.chats = [-5]\ntelegram.staff = -5", "named twice"),
         ("[web]\nport = 99999", "config.toml: [web] port: Input should be less than or equal"),
     ],
 )

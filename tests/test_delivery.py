@@ -326,3 +326,28 @@ async def test_those_who_cannot_be_reached_now_keep_nobody_else_waiting(
     await house.database.writer.settle([pending.put(last, at=now)])
     await house.settled()
     assert [one.to.place for one in town.street.delivered] == ["chat-last"]
+
+
+async def test_what_a_platform_stumbles_over_lets_the_others_go_first(
+    town: Community, ana: Resident
+) -> None:
+    """One message that kept meeting a 5xx once silenced the whole desk for a day."""
+    town.street.trouble = [Faltered("500") for _ in range(5)]
+    await ana.says("stumbling block")
+    await ana.says("next")
+    await town.passes(minutes=1)
+    assert heard(ana)[:1] == ["next"]
+    await town.passes(minutes=5)
+    assert heard(ana) == ["next", "stumbling block"]
+
+
+async def test_topics_of_one_desk_do_not_wait_for_each_other(
+    town: Community, ana: Resident
+) -> None:
+    ben = await town.resident("Ben", member=False)
+    await ana.says("/desk one")
+    await ben.says("/desk two")
+    town.street.trouble = [NotNow(3600)]
+    await ana.says("/desk stuck")
+    await ben.says("/desk through")
+    assert [one.text for one in town.desk] == ["one", "two", "through"]

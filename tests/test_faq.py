@@ -226,6 +226,32 @@ async def test_in_a_group_ones_own_case_is_moved_to_private(town: Community, mei
     assert town.group[-1].key == "handoff.in_private"
 
 
+async def test_a_newcomers_word_about_themselves_is_left_in_peace(town: Community) -> None:
+    ana = await town.resident("Ana")
+    greeting = town.group[-1]
+    assert greeting.key == "welcome.newcomer"
+    for said in ("Hi all, Ana here, I order tea from Lisbon.", "Thank you!", UNKNOWN, ""):
+        await ana.says(said, group=True, reply_to=greeting.id)
+    assert town.group[-1] is greeting
+    assert await count(town, Fact.ASKED) == 0
+    await ana.says(UNKNOWN, group=True)
+    assert town.group[-1].key == "faq.unknown_in_group"
+
+
+async def test_a_newcomers_question_below_the_greeting_is_answered(town: Community) -> None:
+    ana = await town.resident("Ana")
+    greeting = town.group[-1]
+    for said, key in (
+        (KNOWN, "faq.answer"),
+        ("I want to talk to a human", "handoff.in_private"),
+        ("Where is my order?", "faq.in_private"),
+    ):
+        await ana.says(said, group=True, reply_to=greeting.id)
+        assert town.group[-1].key == key
+    await ana.says(UNKNOWN, group=True, reply_to=town.group[-1].id)
+    assert town.group[-1].key == "faq.unknown_in_group"
+
+
 # ---------------------------------------------------------------- and a person
 
 

@@ -177,7 +177,9 @@ async def test_in_a_group_a_person_is_offered_in_private_only(
 ) -> None:
     await ana.says("/human my parcel is broken", group=True)
     assert town.group[-1].key == "handoff.in_private"
-    assert town.group[-1].buttons == [f"https://street.example/innkeeper?start=human_here-{town.known.id}"]
+    assert town.group[-1].buttons == [
+        f"https://street.example/innkeeper?start=human_here-{town.known.id}"
+    ]
     assert await cases_ever(town) == 0
     await ana.says("/start human_here")
     assert ana.last.key == "handoff.queued"

@@ -36,7 +36,9 @@ async def test_starting_in_the_group_leads_to_the_private_chat(
 ) -> None:
     await ana.says("/start", group=True)
     assert town.group[-1].key == "help.start_in_group"
-    assert town.group[-1].buttons == [f"https://street.example/innkeeper?start=help_here-{town.known.id}"]
+    assert town.group[-1].buttons == [
+        f"https://street.example/innkeeper?start=help_here-{town.known.id}"
+    ]
     await ana.says("/start help_here")
     assert ana.last.key == "help.start"
 

@@ -70,7 +70,9 @@ async def test_settings_are_nobody_elses_business(town: Community, ana: Resident
     for said in ("/settings", "/language", "/zone Europe/Berlin"):
         await ana.says(said, group=True)
         assert town.group[-1].key == "language.in_private"
-        assert town.group[-1].buttons == [f"https://street.example/innkeeper?start=settings_here-{town.known.id}"]
+        assert town.group[-1].buttons == [
+            f"https://street.example/innkeeper?start=settings_here-{town.known.id}"
+        ]
     assert (await ana.known()).next_zone == ""
     await ana.says("/start settings_here")
     assert ana.last.key == "language.settings"

@@ -13,7 +13,7 @@ from bot.channels import Malformed
 from handlers.roles import Role
 from handlers.router import Conflict, Router, Switchboard
 from handlers.turn import Event, Kind, Person, Refusal, Reply, Turn, Where
-from storage import members, pending, quarantine
+from storage import communities, members, pending, quarantine
 from storage.conversations import Speaker
 from storage.facts import Fact
 from storage.sealing import Unsealable
@@ -362,3 +362,81 @@ async def test_what_never_could_be_read_can_only_be_dropped(town: Community) -> 
     await town.happens(Malformed("9", "{", "no JSON"))
     (held,) = await quarantine.held(town.house.database.reader)
     assert wire.waiting_again(held) is None
+
+
+async def test_an_administrator_of_some_other_group_is_nobodys_admin(town: Community) -> None:
+    """A stranger once made a friend admin by promoting them in a group of their own."""
+    ana = await town.resident("Ana", member=False)
+    elsewhere = Where(id="my-own-group", private=False)
+    await town.happens(ana._event(Kind.RANKED, where=elsewhere, data="admin"))
+    assert (await ana.known()).role == "member"
+    bo = await town.admin("Bo")
+    await town.happens(bo._event(Kind.RANKED, where=elsewhere, data="member"))
+    assert (await bo.known()).role == "admin"
+
+
+async def test_a_command_by_somebody_who_hides_is_refused_aloud(town: Community) -> None:
+    hidden = Person("chat:-100", "Group", anonymous=True)
+    event = Event(
+        kind=Kind.SAID, channel="street", id="a2", at=town.clock.now(), person=hidden,
+        where=Where(id="group-1", private=False), text="/twice",
+    )  # fmt: skip
+    await town.happens(event)
+    assert [one.key for one in town.group] == ["house.anonymous"]
+
+
+async def test_private_talk_stays_with_the_community_it_is_with(url: str) -> None:
+    """A word in another community's group once carried the private chat away with it."""
+    sections = [{"name": name, "zone": "UTC", "language": "en"} for name in ("First", "Second")]
+    town = await Community.founded(url, routers=[echo()], settings={"community": sections})
+    second = town.house.directory.named("Second")
+    assert second is not None
+    bound = communities.bound(
+        id=town.house.world.ids.take(), community=second.id, channel="street", ref="second",
+        kind="group", at=town.clock.now(),
+    )  # fmt: skip
+    await town.house.database.writer.settle([bound])
+    await town.house.pipeline.reload()
+    ana = await town.resident("Ana", member=False)
+    await town.happens(
+        ana._event(Kind.SAID, where=Where(id="second", private=False), text="hi", addressed=False)
+    )
+    await ana.says("to the first")
+    assert (await ana.known()).messages == 2  # with her /start: both with the first community
+    await ana.says(f"/start help_here-{second.id}")
+    await ana.says("to the second")
+    known = await members.met(
+        town.house.database.reader, community=second.id, channel="street", ref=ana.id
+    )
+    assert known is not None
+    assert known.messages == 3  # "hi", the door, and what followed
+    first_answer = next(one for one in ana.inbox if "to the first" in one.text)
+    await ana.says("an answer to the first", reply_to=first_answer.id)
+    assert (await ana.known()).messages == 3
+    await town.close()
+
+
+async def test_whoever_was_met_without_a_language_is_asked_in_their_own(town: Community) -> None:
+    mei = await town.resident("梅", language="zh-hans", member=False)
+    known = await mei.known()
+    await town.house.database.writer.settle([members.speaks(known.id, "")])
+    await mei.says("hello")
+    assert (await mei.known()).language == "zh"
+
+
+async def test_an_event_that_nobody_has_in_hand_is_taken_up_again(town: Community) -> None:
+    """The database went away in the middle of noting a fault: the row was left for a restart."""
+    ana = await town.resident("Ana", member=False)
+    event = ana._event(Kind.SAID, where=Where(id=ana.home), text="hello")
+    assert await town.house.pipeline._take_down(event) is not None
+    await town.passes(minutes=2)
+    assert ana.last.text == "hello 1"
+
+
+async def test_stopping_does_not_wait_for_what_waits(town: Community) -> None:
+    """A lane that only sleeps is cancelled at once; what it was at is found at the next start."""
+    ana = await town.resident("Ana", member=False)
+    await ana.says("poison")  # to be tried again in two seconds, which nobody waits for
+    town.house.alarm.end()
+    await town.house.pipeline.lanes.stop(0.0)
+    assert (await pending.counts(town.house.database.reader))["in"] == 1

@@ -217,7 +217,9 @@ async def test_what_is_kept_is_told_in_a_few_lines(
     assert ana.last.buttons == ["privacy.export", "privacy.ask"]
     await mei.says("/privacy", group=True)
     assert "保存 365 天" in town.group[-1].text
-    assert town.group[-1].buttons == [f"https://street.example/innkeeper?start=privacy_here-{town.known.id}"]
+    assert town.group[-1].buttons == [
+        f"https://street.example/innkeeper?start=privacy_here-{town.known.id}"
+    ]
 
 
 async def test_a_copy_is_a_file_and_for_private_eyes(town: Community, ana: Resident) -> None:

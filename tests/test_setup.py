@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.channels import Ability, Impossible
-from handlers.turn import Kind, To, Where
+from handlers.turn import Event, Kind, To, Where
 from storage import communities, members
 from storage.communities import Directory
 from storage.members import Member
@@ -157,6 +157,108 @@ async def test_wrong_words_and_wrong_places_are_explained(town: Community, owner
         await says_in(owner, NEW, said)
         assert heard_in(town, NEW)[-1].key == "setup.how"
     assert town.house.directory.spot("street", "group-2") is None
+
+
+async def test_who_worked_in_a_staff_place_that_is_none_any_more_is_staff_no_longer(
+    town: Community, owner: Resident
+) -> None:
+    desk, lin = Where(id=STAFF, private=False), await town.staff("Lin")
+    for said in ("/setup off", "/setup"):
+        await says_in(owner, desk, "/setup staff")
+        await says_in(lin, desk, "Morning all")
+        await says_in(owner, desk, "/setup staff")  # once more changes nothing
+        assert (await lin.known()).role == "staff"
+        await says_in(owner, desk, said)
+        assert (await lin.known()).role == "member"
+    assert (await owner.known()).role == "owner"
+
+
+async def test_when_the_staff_place_moves_its_people_move_by_writing_there(
+    town: Community, owner: Resident
+) -> None:
+    lin = await town.staff("Lin")
+    await says_in(owner, NEW, "/setup staff")
+    assert (await lin.known()).role == "member"
+    await says_in(lin, NEW, "Morning all")
+    assert (await lin.known()).role == "staff"
+    await says_in(owner, Where(id=GROUP, private=False), "/setup off")
+    assert (await lin.known()).role == "staff"
+
+
+# ---------------------------------------------------------------- its clock and its language
+
+
+async def test_the_owner_sets_the_communitys_clock(town: Community, owner: Resident) -> None:
+    await owner.says("/setup zone asia/tokyo", group=True)
+    assert town.group[-1].key == "setup.zone_set"
+    assert town.group[-1].words == {"community": "Harbour Tea", "zone": "Asia/Tokyo"}
+    assert "config.toml" in town.group[-1].text
+    assert (town.known.zone, town.known.language) == ("Asia/Tokyo", "en")
+    for said in ("/setup zone", "/setup zone Atlantis", "/setup zone ../etc"):
+        await owner.says(said, group=True)
+        assert town.group[-1].key == "setup.zone_unknown"
+    assert (await stored(town)).communities[town.known.id].zone == "Asia/Tokyo"
+
+
+async def test_the_owner_sets_the_communitys_language(town: Community, owner: Resident) -> None:
+    await owner.says("/setup language ZH", group=True)
+    assert town.group[-1].key == "setup.language_set"
+    assert "speaks 中文 by default" in town.group[-1].text
+    assert (town.known.zone, town.known.language) == ("Asia/Shanghai", "zh")
+    for said in ("/setup language", "/setup language tlh"):
+        await owner.says(said, group=True)
+        assert town.group[-1].text.endswith("en and zh")
+    assert town.known.language == "zh"
+
+
+async def test_where_no_community_is_no_clock_is_changed(town: Community, owner: Resident) -> None:
+    for said in ("/setup zone Asia/Tokyo", "/setup language zh"):
+        await says_in(owner, NEW, said)
+        assert heard_in(town, NEW)[-1].key == "setup.not_bound"
+    assert (town.known.zone, town.known.language) == ("Asia/Shanghai", "en")
+
+
+# ---------------------------------------------------------------- put out of a place
+
+
+async def test_who_is_in_charge_hears_that_the_bot_was_put_out(
+    town: Community, owner: Resident, ana: Resident
+) -> None:
+    bo = await town.admin("博", language="zh")
+    await put_out(town, Where(id=GROUP, private=False, title="Tea @all"), "kicked")
+    for someone in (owner, bo):
+        assert someone.last.key == "setup.out_of_group"
+        assert someone.last.words == {"place": "Tea all", "community": "Harbour Tea"}
+    assert bo.last.text.startswith("我被移出了「Tea all」")
+    await put_out(town, Where(id=STAFF, private=False, title="Desk"), "left")
+    assert owner.last.key == bo.last.key == "setup.out_of_staff"
+    assert "nobody can be called" in owner.last.text
+    assert not ana.heard("setup.out_of_group")
+    assert not ana.heard("setup.out_of_staff")
+
+
+async def test_other_changes_of_the_bots_standing_are_not_told(
+    town: Community, owner: Resident
+) -> None:
+    before = len(owner.inbox)
+    await put_out(town, NEW, "kicked")
+    for status in ("member", "administrator", "restricted"):
+        await put_out(town, Where(id=GROUP, private=False), status)
+    assert len(owner.inbox) == before
+
+
+async def put_out(town: Community, where: Where, status: str) -> None:
+    """The platform tells that the bot's standing in a place is another."""
+    await town.happens(
+        Event(
+            kind=Kind.ADDED,
+            channel="street",
+            id=town.number("event"),
+            at=town.clock.now(),
+            where=where,
+            words={"status": status, "rights": [], "forum": False},
+        )
+    )
 
 
 # ---------------------------------------------------------------- another community

@@ -617,8 +617,9 @@ async def test_a_file_is_sent_with_its_name_and_its_words(
     (message,) = api.messages(ana)
     assert (str(message.id), message.text) == (number, "All I know")
     assert message.payload["document"]["file_name"] == "your-data.json"
-    assert len(message.buttons) == 1
     (call,) = api.calls("sendDocument")
+    button = {"text": "Erase", "callback_data": "privacy.erase"}
+    assert call.params["reply_markup"] == {"inline_keyboard": [[button]]}
     assert [*call.files.values()] == [b'{"name": "Ana"}']
 
 
@@ -632,7 +633,8 @@ async def test_a_file_with_many_words_is_followed_by_them(
     )
     number = await telegram.send(at_home(ana), said)
     file, words = api.messages(ana)
-    assert ("document" in file.payload, file.text, file.buttons) == (True, "", [])
+    assert ("document" in file.payload, file.text) == (True, "")
+    assert "reply_markup" not in api.calls("sendDocument")[0].params
     assert (str(words.id), words.text) == (number, ("word " * 300).strip())
     assert len(words.buttons) == 1
 
@@ -719,7 +721,7 @@ async def test_many_words_that_follow_what_was_carried_are_replaced_too(
     changed = Said(text="other " * 300, media=photo, edits=number)
     assert await telegram.send(at_home(ana), changed) == number
     shown, words = api.messages(ana)
-    assert ("photo" in shown.payload, words.text) == (True, ("other " * 300).strip())
+    assert ("photo" in shown.payload, words.text.strip()) == (True, ("other " * 300).strip())
 
 
 @pytest.mark.parametrize(("before", "after"), [("short", "word " * 300), ("", "a picture now")])
@@ -1024,7 +1026,10 @@ async def test_what_we_lack_in_a_place_is_told(api: BotAPI, telegram: Telegram) 
     club = api.group("Club", bo, owner=olga, bot_is="member")
     full = api.group("Full", owner=olga, forum=True)
     api.promotes(olga, bo, desk)
-    told = [await telegram.do(at(chat), Ability.RIGHTS, {}) for chat in (desk, club, full)]
+    told = [
+        await telegram.do(at(chat), Ability.RIGHTS, {"kind": kind})
+        for chat, kind in ((desk, "staff"), (club, "group"), (full, "staff"))
+    ]
     assert [one["missing"] for one in told] == [
         ["can_manage_topics"],
         ["can_invite_users"],
@@ -1034,8 +1039,23 @@ async def test_what_we_lack_in_a_place_is_told(api: BotAPI, telegram: Telegram) 
     assert [one["title"] for one in told] == ["Desk", "Club", "Full"]
     assert sorted(told[0]["admins"]) == sorted([str(olga.id), str(bo.id)])
     assert told[1]["admins"] == [str(olga.id)]
-    as_group = await telegram.do(at(desk), Ability.RIGHTS, {"kind": "group"})
-    assert as_group["missing"] == []
+
+
+async def test_a_group_needs_no_topics_and_a_staff_place_no_invitations(
+    api: BotAPI, telegram: Telegram
+) -> None:
+    inviting = api.group("Desk", forum=True, rights=["can_invite_users"])
+    managing = api.group("Desk", forum=True, rights=["can_manage_topics"])
+    plain = api.group("Desk", bot_is="member")
+    for chat, kind, missing in (
+        (inviting, "group", []),
+        (inviting, "staff", ["can_manage_topics"]),
+        (managing, "staff", []),
+        (managing, "group", ["can_invite_users"]),
+        (plain, "staff", []),  # where it is the topics that are missing
+    ):
+        told = await telegram.do(at(chat), Ability.RIGHTS, {"kind": kind})
+        assert told["missing"] == missing
 
 
 async def test_the_bots_private_chat_lacks_nothing(telegram: Telegram, ana: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from handlers.turn import Event, Kind, Person, Where
@@ -73,7 +74,7 @@ async def test_chinese_newcomers_are_greeted_together_in_chinese(town: Community
     await (await stranger(town, "小林", language="zh")).joins()
     await (await stranger(town, "梅", language="zh")).joins()
     await town.passes(seconds=6)
-    assert greetings(town)[0].text.startswith("欢迎 小林、梅。")
+    assert greetings(town)[0].text.startswith("欢迎小林、梅。")
 
 
 async def test_who_joins_twice_or_is_told_of_twice_is_greeted_once(town: Community) -> None:
@@ -139,8 +140,24 @@ async def test_asking_in_the_group_is_ticked_there_and_answered_in_private(
     assert [one.words["message"] for one in town.street.done if one.ability == "sign"] == [message]
 
 
-async def test_who_cannot_be_reached_sees_the_rules_in_the_group(town: Community) -> None:
+async def test_who_cannot_be_reached_is_shown_the_door_to_the_rules(town: Community) -> None:
     ana = await town.resident("Ana", home=False)
+    for asked in (ana.presses("welcome.rules", group=True), ana.says("/rules", group=True)):
+        await asked
+        door = town.group[-1]
+        assert door.key == "welcome.rules_door"
+        assert door.labels == ["Read the rules"]
+    assert not town.group_heard("welcome.house_rules")
+    await ana.says(f"/start {door.buttons[0].rpartition('=')[2]}")
+    assert ana.last.text.startswith("1. Be kind.")
+
+
+async def test_where_no_link_leads_to_private_the_rules_are_shown_in_the_group(
+    town: Community,
+) -> None:
+    ana = await town.resident("Ana", home=False)
+    town.house.world = replace(town.house.world, links={})
+    town.house.pipeline.world = town.house.world
     await ana.presses("welcome.rules", group=True)
     assert town.group[-1].text.startswith("1. Be kind.")
 

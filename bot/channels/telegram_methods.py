@@ -70,9 +70,8 @@ KNOWN_FOR = timedelta(minutes=10)  # whether a chat is public; then it is asked 
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
-# What the bot is to be allowed in its places; where staff work in topics, those too.
-NEEDED = ("can_invite_users",)
-NEEDED_FOR_TOPICS = ("can_manage_topics",)
+# What the bot is to be allowed: people are invited into groups only, and topics are opened for staff.
+NEEDED = {"group": ("can_invite_users",), "staff": ("can_manage_topics",)}
 
 # How each kind of thing somebody sent is sent again: its method, and the field for its id.
 CARRIED: dict[str, tuple[Callable[..., TelegramMethod[Any]], str]] = {
@@ -216,7 +215,7 @@ class Methods:
             case Ability.DELETE:
                 return await self._delete(chat, whole(words.get("message")))
             case Ability.RIGHTS:
-                return await self._rights(chat, staffed=words.get("kind", "staff") == "staff")
+                return await self._rights(chat, kind=str(words.get("kind") or "group"))
             case Ability.SIGN:
                 return await self._sign(chat, words)
 
@@ -282,15 +281,18 @@ class Methods:
         )
         return {}
 
-    async def _rights(self, chat: int | str, *, staffed: bool) -> dict[str, Any]:
-        """What we lack in a place, who leads it, and what it is."""
+    async def _rights(self, chat: int | str, *, kind: str) -> dict[str, Any]:
+        """What we lack in a place that is for this, who leads it, and what it is.
+
+        A staff place without topics lacks no right to manage them: it lacks the topics.
+        """
         place = await self._ask(GetChat(chat_id=chat), _Place)
         told = {"missing": [], "admins": [], "forum": place.is_forum, "title": place.title}
         if place.type == "private":
             return told
         me = await self._ask(GetChatMember(chat_id=chat, user_id=self._bot.id), dict[str, Any])
         leaders = await self._ask(GetChatAdministrators(chat_id=chat), list[_Leader])
-        needed = NEEDED + (NEEDED_FOR_TOPICS if place.is_forum and staffed else ())
+        needed = () if kind == "staff" and not place.is_forum else NEEDED.get(kind, ())
         return told | {
             "missing": [
                 right for right in needed if me.get("status") != "creator" and not me.get(right)

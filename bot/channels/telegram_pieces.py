@@ -21,8 +21,7 @@ Rows = tuple[tuple[tuple[str, str, str], ...], ...]
 class Piece:
     """One message: a text, or a picture or file with the text for a caption.
 
-    file: (name, contents) of a document made by us
-
+    file:      (name, contents) of a document made for the reader
     last_word: it has the reply's buttons and the end of its words, so that the reply is known by it
     """
 

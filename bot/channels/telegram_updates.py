@@ -135,8 +135,9 @@ def _said(message: Message, kind: Kind, number: str, me: Me) -> Iterator[Event]:
 
     Who speaks in the name of a chat (an anonymous administrator, a channel) is the anonymous
     person "chat:<id>".  Their commands are told, so that they learn why none is obeyed; with
-    anything else they never address us.  A command in a channel's post is nobody's: Telegram
-    itself brings those to the channel's group.  A command that was forwarded is somebody else's, so an arrow before it makes it talk.
+    anything else they never address us.  A command in a channel's post, which Telegram itself
+    brings into the channel's group, is dropped.  A command that was forwarded is somebody else's,
+    so an arrow before it makes it talk.
     """
     person, media = _speaker(message), _media(message)
     sort = "" if message.text or message.caption or media else _sort(message)

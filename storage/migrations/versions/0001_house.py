@@ -223,6 +223,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("link", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("kind IN ('group', 'staff')", name=op.f("ck_places_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_places")),
