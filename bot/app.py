@@ -212,6 +212,7 @@ class House:
             model=self._model(),
             policy_url=self.config.bot.privacy_url,
             keep_days=self.config.storage.keep_days,
+            in_file=frozenset(one.name for one in self.config.communities),
         )
 
     def _model(self) -> Model:

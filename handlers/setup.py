@@ -139,7 +139,7 @@ async def _called(turn: Turn, name: str) -> Target:
     known = (await communities.read(turn.db)).named(name)
     if known is not None:
         return Target(known.id, known.name)
-    if not turn.community.spots:
+    if not turn.community.spots and turn.community.name not in turn.world.in_file:
         turn.note(communities.renamed(turn.community.id, name))
         return Target(turn.community.id, name)
     return _founded(turn, name)

@@ -245,6 +245,7 @@ class World:
     abilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # channel → acts
     model: Model = field(default_factory=NoModel)  # may choose among our answers; writes none
     policy_url: str = ""
+    in_file: frozenset[str] = frozenset()  # the communities that config.toml names
     keep_days: int = 365  # how long what was said and heard is kept
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(15)  # fit for a link, guessed by none
 
@@ -469,14 +470,17 @@ class Turn:
             private=where.private,
         )
 
-    def doorway(self, key: str, payload: str) -> tuple[tuple[Button, ...], ...]:
+    def doorway(
+        self, key: str, payload: str, *, channel: str = ""
+    ) -> tuple[tuple[Button, ...], ...]:
         """A row with one button, labelled `key`, that opens the private chat with us.
 
         payload: what the deep link says, ending in "_here"; a capability's `@router.start`
                  answers it, in this community
+        channel: where the button will be, if it is not where this happened
         There is no row where the channel has no such links.
         """
-        link = self.world.links.get(self.event.channel, "")
+        link = self.world.links.get(channel or self.event.channel, "")
         return (
             ((Button(key, url=link.format(payload=f"{payload}-{self.community.id}")),),)
             if link

@@ -145,7 +145,5 @@ def _language(turn: Turn, arrivals: Sequence[Arrival]) -> str:
 
 
 def _ways_on(turn: Turn, channel: str) -> tuple[tuple[Button, ...], ...]:
-    link = turn.world.links.get(channel)
-    if link is None:
-        return ((RULES,),)
-    return ((RULES, Button("welcome.hello_button", url=link.format(payload="help_here"))),)
+    door = turn.doorway("welcome.hello_button", "help_here", channel=channel)
+    return ((RULES, *(button for row in door for button in row)),)

@@ -155,6 +155,12 @@ async def test_it_admits_what_it_does_not_know_and_calls_a_person_the_second_tim
     assert await count(town, Fact.UNANSWERED) == 2
 
 
+async def test_it_admits_it_in_the_language_it_was_asked_in(ana: Resident) -> None:
+    await ana.says("量子纠缠是什么")
+    assert ana.last.key == "faq.unknown"
+    assert ana.last.text.startswith("🤖 这个我不知道")
+
+
 async def test_an_answer_in_between_starts_the_count_again(ana: Resident) -> None:
     for question in (UNKNOWN, KNOWN, UNKNOWN):
         await ana.says(question)
@@ -244,7 +250,7 @@ async def test_a_newcomers_question_below_the_greeting_is_answered(town: Communi
     for said, key in (
         (KNOWN, "faq.answer"),
         ("I want to talk to a human", "handoff.in_private"),
-        ("Where is my order?", "faq.in_private"),
+        ("我的工单进度怎么样？", "faq.in_private"),
     ):
         await ana.says(said, group=True, reply_to=greeting.id)
         assert town.group[-1].key == key

@@ -23,7 +23,7 @@ async def test_a_newcomer_is_greeted_by_name_within_seconds(town: Community) -> 
     assert greeting.labels == ["Rules", "Say hello to me"]
     assert greeting.buttons == [
         "welcome.rules",
-        "https://street.example/innkeeper?start=help_here",
+        f"https://street.example/innkeeper?start=help_here-{town.known.id}",
     ]
     await ana.says("/start help_here")
     assert ana.last.key == "help.start"

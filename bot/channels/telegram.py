@@ -234,8 +234,8 @@ class Telegram(Channel):
 
         MAKE_LINK takes `request` too: that those who use the link must be let in one by one.  In a
         public chat they must in any case, as of who joins it at once no link is told.
-        RIGHTS takes the `kind` of place: a "group" (unless told) needs no topics, a "staff" place no
-        invitations.
+        RIGHTS takes the `kind` of place, "group" unless told: that needs no right to manage topics,
+        as a "staff" place needs none to invite.
         """
         return await self._methods.do(_chat(to.place), to.thread, ability, words)
 

@@ -70,7 +70,7 @@ KNOWN_FOR = timedelta(minutes=10)  # whether a chat is public; then it is asked 
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
-# What the bot is to be allowed: people are invited into groups only, and topics are opened for staff.
+# What the bot is to be allowed: people are invited into groups only, topics opened for staff.
 NEEDED = {"group": ("can_invite_users",), "staff": ("can_manage_topics",)}
 
 # How each kind of thing somebody sent is sent again: its method, and the field for its id.
