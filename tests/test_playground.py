@@ -581,6 +581,23 @@ async def test_a_persons_words_are_theirs_and_not_the_bots_also_when_quoted(desk
 
 
 @pytest.mark.browser
+async def test_a_short_word_stays_on_one_line_on_a_touch_screen(
+    browser: Browser, place: Village, address: str
+) -> None:
+    desk = await look(
+        browser, place, address,
+        viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True,
+    )  # fmt: skip
+    await desk.says("a", "/checkin")
+    said = desk.phone("a").locator(".msg.mine", has_text="/checkin").locator(".text")
+    lines = await said.evaluate(
+        "one => one.offsetHeight / parseFloat(getComputedStyle(one).lineHeight)"
+    )
+    assert round(lines) == 1
+    await desk.page.context.close()
+
+
+@pytest.mark.browser
 async def test_whatever_grows_late_does_not_push_the_end_out_of_sight(desk: Desk) -> None:
     ana = desk.phone("a")
     await desk.says("a", "Hello")

@@ -312,13 +312,27 @@ async def test_the_owner_keeps_their_language_in_another_community(
     assert heard_in(town, NEW)[-1].text.startswith("Olga，打卡成功")
 
 
-async def test_a_community_without_a_place_is_given_the_name_instead(
+async def test_a_community_without_a_place_is_given_the_name_instead(url: str) -> None:
+    """The one the bot makes for itself at its first start, that is: nobody has named it yet."""
+    town = await Community.founded(url, settings={"community": []})
+    for ref in (GROUP, STAFF):
+        await town.house.database.writer.settle([communities.unbound(channel="street", ref=ref)])
+    await town.house.pipeline.reload()
+    olga = await town.owner("Olga")
+    await says_in(olga, NEW, "/setup community Hill Coffee")
+    assert [one.name for one in (await stored(town)).communities.values()] == ["Hill Coffee"]
+    await town.close()
+
+
+async def test_a_community_that_the_file_names_keeps_its_name(
     town: Community, owner: Resident
 ) -> None:
+    """Renamed, it would be founded anew at the next start, and the old one would be nobody's."""
     for where in (Where(id=GROUP, private=False), Where(id=STAFF, private=False)):
         await says_in(owner, where, "/setup off")
     await says_in(owner, NEW, "/setup community Hill Coffee")
-    assert [one.name for one in (await stored(town)).communities.values()] == ["Hill Coffee"]
+    names = [one.name for one in (await stored(town)).communities.values()]
+    assert names == ["Harbour Tea", "Hill Coffee"]
     assert town.known.name == "Hill Coffee"
 
 
