@@ -333,7 +333,6 @@ async def test_a_community_that_the_file_names_keeps_its_name(
     await says_in(owner, NEW, "/setup community Hill Coffee")
     names = [one.name for one in (await stored(town)).communities.values()]
     assert names == ["Harbour Tea", "Hill Coffee"]
-    assert town.known.name == "Hill Coffee"
 
 
 async def test_being_an_admin_of_one_community_gives_no_right_to_another(
