@@ -45,11 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; 1 if something of it could not be measured."""
     chosen = _parser().parse_args(words)
     postgres = ours.Postgres(chosen.postgres)
-    wanted = [
-        one
-        for one in [*ours.contenders(postgres, chosen.rate), *contenders.peers()]
-        if not chosen.only or any(part in one.name for part in chosen.only)
-    ]
+    everybody = [*ours.contenders(postgres, chosen.rate), *contenders.peers()]
+    wanted = [one for one in everybody if not chosen.only or _named(one, chosen.only, everybody)]
     if not wanted:
         print(f"nobody is called {' or '.join(chosen.only)}")
         return 2
@@ -107,6 +104,12 @@ async def _round(
         return None
 
 
+def _named(one: Contender, names: Sequence[str], everybody: Sequence[Contender]) -> bool:
+    """Whether it has one of these names, or, where nobody has just that name, a part of one."""
+    whole = {contender.name for contender in everybody}
+    return any(one.name == name or (name not in whole and name in one.name) for name in names)
+
+
 def show(results: Results) -> None:
     """Print the tables."""
     low, high = min(one[0] for one in results.load), max(one[0] for one in results.load)
@@ -144,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
     )
     add = parser.add_argument
-    add("--only", action="append", default=[], metavar="NAME", help="those with this in their name")
+    add("--only", action="append", default=[], metavar="NAME", help="its name, or a part of it")
     add("--updates", type=int, default=3000, help="to each bot in each round; default: 3000")
     add("--rounds", type=int, default=4, help="default: 4")
     add("--rate", type=float, default=500, help="updates a second for answer times; default: 500")

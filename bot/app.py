@@ -274,9 +274,7 @@ class House:
             sections = (CommunitySection(name=FIRST_COMMUNITY),)
         await self.database.writer.settle(
             [
-                communities.kept(
-                    id=ids.take(), name=one.name, zone=one.zone, language=one.language, at=now
-                )
+                communities.kept(id=ids.take(), name=one.name, at=now, **_said_or_known(one, known))
                 for one in sections
             ]
         )
@@ -340,6 +338,18 @@ class House:
     def _staff_places(self, channel: str) -> list[str]:
         spots = self.directory.spots.values()
         return [one.ref for one in spots if one.kind == "staff" and one.channel == channel]
+
+
+def _said_or_known(section: CommunitySection, known: Directory) -> dict[str, str]:
+    """The zone and language that the file says; what it leaves out stays as /setup left it."""
+    community = known.named(section.name)
+    said = section.model_fields_set
+    return {
+        "zone": community.zone if community and "zone" not in said else section.zone,
+        "language": (
+            community.language if community and "language" not in said else section.language
+        ),
+    }
 
 
 def _no_longer_named(sections: Iterable[CommunitySection], known: Directory) -> list[Change]:

@@ -75,3 +75,19 @@ async def test_who_worked_at_a_desk_that_is_gone_is_staff_no_more(url: str) -> N
     assert found is not None
     assert found.role == "member"
     await house.close()
+
+
+async def test_what_the_file_leaves_out_stays_as_it_was_set_up(url: str) -> None:
+    """A zone chosen in chat was once set back to UTC at every start."""
+    contents = {"storage": {"url": url, "seal_key": KEY}, "community": [{"name": "Tea"}]}
+    found = config.checked(Path("config.toml"), contents, [bell()])
+    for zone, language in (("UTC", "en"), ("Asia/Tokyo", "zh")):
+        house = House(found, [bell()], [Street("telegram")], TownClock())
+        await house.open()
+        tea = house.directory.front_door
+        assert tea is not None
+        assert (tea.zone, tea.language) == (zone, language)
+        await house.database.writer.settle(
+            [communities.lives_by(tea.id, zone="Asia/Tokyo", language="zh")]
+        )
+        await house.close()
