@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 
 class SystemClock:
@@ -28,3 +29,18 @@ class ShiftedClock:
         if by < timedelta():
             raise ValueError("the clock only moves forward")
         self.ahead += by
+
+
+class KeptClock(ShiftedClock):
+    """A shifted clock that is still as far ahead after a stop; `file` is where that is written."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            timedelta(seconds=float(file.read_text())) if file.exists() else timedelta()
+        )
+        self._file = file
+
+    def move(self, by: timedelta) -> None:
+        """Move forward, for good.  Raises `ValueError` for a step backwards."""
+        super().move(by)
+        self._file.write_text(f"{self.ahead.total_seconds()}\n")

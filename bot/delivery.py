@@ -289,7 +289,7 @@ class Delivery:
         member = await members.by_id(self._database.reader, to.thread_of)
         if member is None:
             raise Impossible("the member it is about is gone")
-        words = {"title": f"{member.name} · {member.id}"[:128], "member": member.id}
+        words = {"title": member.name, "member": member.id}
         await self._paced(to)
         ref = str((await channel.do(to, Ability.OPEN_THREAD, words))["thread"])
         thread = Thread(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -17,18 +16,19 @@ from bot import config, log
 from bot.app import House
 from bot.channels.telegram import Telegram
 from bot.channels.web import WebChannel
-from bot.clock import ShiftedClock, SystemClock
+from bot.clock import KeptClock, SystemClock
 from bot.config import Config
 from bot.studio import Studio
 from bot.web.access import loopback
 from bot.web.app import application
 from handlers import discovered
-from storage import members, schema
+from storage import schema, sole
 from storage.sealing import fresh_key
 
 logger = structlog.get_logger()
 
 PLAYGROUND = Path("var/playground")
+CLOCK = "clock"  # a file beside the database: how far ahead the clock was moved
 OPEN_TO_ALL = "0.0.0.0"  # noqa: S104 - only compared with, to warn of it
 
 
@@ -93,8 +93,6 @@ def playground(host: str, port: int, *, fresh: bool) -> int:
     from bot.seed import COMMUNITY
 
     log.configure()
-    if fresh:
-        shutil.rmtree(PLAYGROUND, ignore_errors=True)
     contents = {
         "storage": {
             "url": f"sqlite:///{PLAYGROUND}/playground.sqlite",
@@ -103,22 +101,23 @@ def playground(host: str, port: int, *, fresh: bool) -> int:
         "community": [COMMUNITY],
     }
     found = config.checked(Path("playground.toml").absolute(), contents, discovered())
-    return _until_told_to_stop(_played(found, host, port))
+    return _until_told_to_stop(_played(found, host, port, fresh=fresh))
 
 
-async def _played(found: Config, host: str, port: int) -> int:
+async def _played(found: Config, host: str, port: int, *, fresh: bool) -> int:
     from bot.seed import seed
 
     stop = _told_to_stop()
+    if fresh:
+        await _clear(found.storage.url)
     await schema.prepare(found.storage.url)
-    clock = ShiftedClock()
+    clock = KeptClock(PLAYGROUND / CLOCK)
     channel = WebChannel(f"http://{_browsable(host)}:{port}", clock)
     studio = Studio()
     house = House(found, discovered(), [channel], clock, draw=studio.draw)
     await house.open()
     try:
         channel.attach(house.database, house.world.ids)
-        await _catch_up(house, clock)
         house.start()
         await seed(house, channel)
         pages = application(house, playground=channel)
@@ -131,11 +130,17 @@ async def _played(found: Config, host: str, port: int) -> int:
     return 0
 
 
-async def _catch_up(house: House, clock: ShiftedClock) -> None:
-    """Go on from where people had moved the clock to before the last stop."""
-    latest = await members.last_heard(house.database.reader)
-    if latest is not None and latest > clock.now():
-        clock.move(latest - clock.now())
+async def _clear(url: str) -> None:
+    """Let go of all that was played; the key stays.  Raises `Taken` while another plays on it."""
+    hold = await sole.hold(url)
+    _empty(PLAYGROUND)
+    await hold.release()
+
+
+def _empty(folder: Path) -> None:
+    for one in (*folder.glob("playground.sqlite*"), folder / CLOCK):
+        if one.suffix != ".lock":  # which is how others know that somebody is here
+            one.unlink(missing_ok=True)
 
 
 def _own_key(file: Path) -> str:

@@ -201,11 +201,6 @@ async def ungreeted(
     ]
 
 
-async def last_heard(db: Reader) -> datetime | None:
-    """When anybody was last heard from; None if nobody ever was."""
-    return _moment(await db.value("SELECT max(last_seen_at) FROM members"))
-
-
 async def has_owner(db: Reader) -> bool:
     """Whether anybody has become the owner of this bot."""
     return await db.value("SELECT 1 FROM members WHERE role = 'owner' LIMIT 1") is not None

@@ -19,6 +19,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from bot.channels import Said
 from bot.channels.web import WebChannel
 from bot.channels.web_people import FILE_BYTES
+from bot.clock import KeptClock
 from bot.seed import seed
 from bot.web.app import application
 from bot.web.direction import until
@@ -323,6 +324,13 @@ def test_a_message_falls_into_its_bits(text: str, kinds: list[str]) -> None:
     found = bits(text, "http://here", commands=True)
     assert [one.kind for one in found] == kinds
     assert "".join(one.text for one in found) == text
+
+
+def test_a_kept_clock_is_still_ahead_after_a_stop(tmp_path: Path) -> None:
+    KeptClock(tmp_path / "clock").move(timedelta(days=2))
+    again = KeptClock(tmp_path / "clock")
+    again.move(timedelta(hours=1))
+    assert KeptClock(tmp_path / "clock").ahead == timedelta(days=2, hours=1)
 
 
 def test_the_clock_moves_on_to_the_next_morning_even_when_the_clocks_change() -> None:
