@@ -445,17 +445,8 @@ class Pipeline:
         )
 
     def _waking(self, turn: Turn, at: datetime, event: Event) -> Waiting:
-        return Waiting(
-            id=self.world.ids.take(),
-            kind="woke",
-            channel=event.channel,
-            key=event.id,
-            lane=f"{turn.member.channel}:{turn.member.ref}",
-            payload=wire.packed_event(event),
-            due=at,
-            community=event.community,
-            member=event.member or None,
-        )
+        lane = f"{turn.member.channel}:{turn.member.ref}"
+        return wire.waking(event, id=self.world.ids.take(), lane=lane, due=at)
 
     async def _drop(self, waiting: Waiting) -> None:
         """Whom it was about is gone: nothing is to be done, and nothing kept."""

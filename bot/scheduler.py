@@ -133,17 +133,8 @@ class Scheduler:
             member=member.id,
             community=community.id,
         )
-        waiting = Waiting(
-            id=self._world.ids.take(),
-            kind="woke",
-            channel=event.channel,
-            key=event.id,
-            lane=f"{member.channel}:{member.ref}",
-            payload=wire.packed_event(event),
-            due=due,
-            community=community.id,
-            member=member.id,
-        )
+        lane = f"{member.channel}:{member.ref}"
+        waiting = wire.waking(event, id=self._world.ids.take(), lane=lane, due=due)
         try:
             await self._database.writer.settle(
                 pending.taken_in(waiting, at=self._world.clock.now())

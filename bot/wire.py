@@ -45,6 +45,21 @@ def letter(payload: str) -> Letter:
     return _mapped(_letter.decode(payload), _untagged)
 
 
+def waking(event: Event, *, id: int, lane: str, due: datetime) -> Waiting:
+    """What the clock is to tell of, as it waits for its time (aware)."""
+    return Waiting(
+        id=id,
+        kind="woke",
+        channel=event.channel,
+        key=event.id,
+        lane=lane,
+        payload=packed_event(event),
+        due=due,
+        community=event.community or None,
+        member=event.member or None,
+    )
+
+
 def waiting_again(one: Quarantined) -> Waiting | None:
     """What was set aside, as it waited before; None for what never could be read.
 
