@@ -467,7 +467,7 @@ async def look(browser: Browser, place: Village, address: str, **context: Any) -
     faults: list[str] = []
     page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    async with page.expect_response(lambda one: "/live" in one.url):
+    async with page.expect_response(lambda one: "/live" in one.url, timeout=90_000):
         await page.goto(f"{address}/?a={ids['a']}&b={ids['b']}&c={ids['c']}")
     return Desk(place, page, ids, faults)
 
