@@ -110,7 +110,7 @@ class Delivery:
         }
         self._in_hand: set[int] = set()  # so that no row is taken up twice
         self._presses: set[asyncio.Task[None]] = set()
-        self.lanes: Lanes[Waiting] = Lanes(self._finish, activity)
+        self.lanes: Lanes[Waiting] = Lanes(self._finish, activity, alarm)
 
     # ---------------------------------------------------------------- taking up
 
@@ -160,7 +160,7 @@ class Delivery:
                 return True
             await self._say_or_do(parcel)
         except Unavailable:
-            await self._wait(1.0)
+            await self.lanes.pause(1.0)
             return False
         except NotNow as slow:
             await self._slow_down(parcel, slow)
@@ -305,18 +305,13 @@ class Delivery:
 
     # ---------------------------------------------------------------- when it does not go well
 
-    async def _wait(self, seconds: float) -> None:
-        """Keep this chat waiting, and nobody else."""
-        async with self.lanes.aside():
-            await self._alarm.for_(seconds)
-
     async def _slow_down(self, parcel: Parcel, slow: NotNow) -> None:
         """Wait as long as the platform asks; what is behind in this chat waits too."""
         pace = self._paces.get(parcel.to.channel)
         if slow.everywhere and pace is not None:
             pace.pause(slow.seconds)
         metrics.SENDS.labels(parcel.to.channel, "slowed").inc()
-        await self._wait(slow.seconds)
+        await self.lanes.pause(slow.seconds)
 
     async def _follow(self, parcel: Parcel, new: str) -> None:
         """The chat has a new id: note it everywhere, and go on there."""
@@ -356,7 +351,7 @@ class Delivery:
         if not unclear.unsent and parcel.tries >= STUBBORN:
             await self._put_off(parcel, pause, attempts=tries + 1)
             return True
-        await self._wait(pause)
+        await self.lanes.pause(pause)
         return False
 
     async def _put_off(self, parcel: Parcel, seconds: float, *, attempts: int) -> None:
@@ -435,7 +430,7 @@ class Delivery:
             try:
                 await self._database.writer.settle(changes)
             except Unavailable:
-                await self._wait(1.0)
+                await self.lanes.pause(1.0)
             except Miss:
                 return False
             else:

@@ -85,7 +85,7 @@ class Pipeline:
         self._reloaded = reloaded  # somebody else may want to know of new places
         self._chatter = Chatter(board, directory)
         self._in_hand: set[int] = set()  # so that no row is taken up twice
-        self.lanes: Lanes[Waiting] = Lanes(self._finish, activity)
+        self.lanes: Lanes[Waiting] = Lanes(self._finish, activity, alarm)
 
     # ---------------------------------------------------------------- taking in
 
@@ -205,7 +205,7 @@ class Pipeline:
                 with metrics.TURN_SECONDS.time():
                     await self._played(waiting, event)
             except Unavailable:
-                await self._wait(1.0)
+                await self.lanes.pause(1.0)
             except Exception as fault:
                 attempts += 1
                 metrics.TURNS.labels("fault").inc()
@@ -216,7 +216,7 @@ class Pipeline:
                 await self._kept(
                     [pending.put_off(waiting.id, until=waiting.due, attempts=attempts)]
                 )
-                await self._wait(FIRST_PAUSE**attempts)
+                await self.lanes.pause(FIRST_PAUSE**attempts)
             else:
                 return
 
@@ -226,14 +226,9 @@ class Pipeline:
             try:
                 await self.database.writer.settle(changes)
             except Unavailable:
-                await self._wait(1.0)
+                await self.lanes.pause(1.0)
             else:
                 return
-
-    async def _wait(self, seconds: float) -> None:
-        """Keep this lane waiting, and nobody else's."""
-        async with self.lanes.aside():
-            await self._alarm.for_(seconds)
 
     async def recover(self) -> None:
         """Deal with what an earlier process left undone, before anything new.

@@ -155,9 +155,12 @@ class Alarm:
 class Lanes(Generic[T]):
     """Does what is put into one lane in its order, and different lanes side by side."""
 
-    def __init__(self, do: Callable[[T], Awaitable[None]], activity: Activity) -> None:
+    def __init__(
+        self, do: Callable[[T], Awaitable[None]], activity: Activity, alarm: Alarm
+    ) -> None:
         self._do = do
         self._activity = activity
+        self._alarm = alarm
         self._lanes: dict[str, deque[T]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,9 +188,6 @@ class Lanes(Generic[T]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def __len__(self) -> int:
-        return self._waiting
-
     def _count(self, by: int) -> None:
         self._waiting += by
         if self._waiting >= FULL:
@@ -207,6 +207,11 @@ class Lanes(Generic[T]):
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def pause(self, seconds: float) -> None:
+        """Keep the lane that is being worked on waiting so long by the clock, and no other."""
+        async with self.aside():
+            await self._alarm.for_(seconds)
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:

@@ -324,7 +324,7 @@ class Turn:
         bot_speaks: bool = False,
         **words: Any,
     ) -> int:
-        """Say the text `key`, filled with `words`; returns the letter's id, for a later `edit`.
+        """Say the text `key`, filled with `words`; returns the letter's id.
 
         to:         `here` (the default), `at_home(member)` or `with_staff(member)`
         prompted:   False for what nobody asked for, which then passes the gates;
@@ -364,10 +364,6 @@ class Turn:
         )
         self.letters.append(letter)
         return letter.id
-
-    def edit(self, letter: int, key: str, *, to: To | None = None, **words: Any) -> None:
-        """Replace what an earlier letter said, in place where the channel is able to."""
-        self.send(Reply(key=key, words=words), to=to, edits=letter)
 
     def do(
         self, name: str, /, *, to: To | None = None, member: int | None = None, **words: Any

@@ -97,19 +97,6 @@ async def message_of(db: Reader, letter: int) -> Interaction | None:
     return None if row is None else _interaction(db, row)
 
 
-async def recent(db: Reader, member: int, *, most: int = 20) -> list[Interaction]:
-    """What was last heard from and said to a member, oldest first."""
-    rows = await db.rows(
-        """
-        SELECT * FROM interactions WHERE member_id = :member
-        ORDER BY at DESC, id DESC LIMIT :most
-        """,
-        member=member,
-        most=most,
-    )
-    return [_interaction(db, row) for row in reversed(rows)]
-
-
 async def private_talk(db: Reader, member: Member, *, most: int = 8) -> list[Interaction]:
     """What was last said in the member's private chat by either side, oldest first."""
     rows = await db.rows(

@@ -65,16 +65,8 @@ class Arrival:
 
 async def met(db: Reader, *, community: int, channel: str, ref: str) -> Member | None:
     """The member whom this channel knows by `ref`, in this community."""
-    row = await db.row(
-        f"""
-        SELECT {COLUMNS} FROM identities i JOIN members m ON m.id = i.member_id
-        WHERE i.channel = :channel AND i.ref = :ref AND i.community_id = :community
-        """,  # noqa: S608 - the columns are our own constant
-        community=community,
-        channel=channel,
-        ref=ref,
-    )
-    return None if row is None else _member(db, row)
+    found = await met_and_heard(db, community=community, channel=channel, ref=ref)
+    return None if found is None else found[0]
 
 
 async def met_and_heard(

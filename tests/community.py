@@ -264,6 +264,14 @@ class Resident:
         public = [one for one in self.channel.delivered if one.to.place == GROUP]
         return any(_is(one, key, words) for one in (*self.inbox, *public))
 
+    async def outcomes(self) -> set[str]:
+        """What became of all that was to be said to them: "sent", "withheld: …"."""
+        rows = await self.town.house.database.reader.rows(
+            "SELECT outcome FROM interactions WHERE member_id = :id AND direction = 'out'",
+            id=(await self.known()).id,
+        )
+        return {row["outcome"] for row in rows}
+
     async def known(self) -> Member:
         """What the bot knows of them."""
         found = await members.met(

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from handlers.checkin import alive_on, at_stake, spans, streak_after
-from storage import facts, interactions, members
+from storage import facts, members
 from storage.facts import Fact
 from tests.community import Community, Resident
 
@@ -261,7 +261,7 @@ async def test_nobody_is_reminded_without_need(town: Community, ana: Resident, u
     await been_checking_in(town, ana, streak=4, until=until)
     await town.passes(hours=9)
     assert not ana.heard("checkin.remind")
-    assert await withheld(town, ana) == set()
+    assert await withheld(ana) == set()
 
 
 async def test_a_reminder_is_said_once_a_day(town: Community, mei: Resident) -> None:
@@ -285,7 +285,7 @@ async def test_a_reminder_that_waited_too_long_is_not_said(url: str) -> None:
     await been_checking_in(town, ana, streak=4, until=YESTERDAY)
     await town.passes(hours=24)
     assert not ana.heard("checkin.remind")
-    assert await withheld(town, ana) == {"withheld: too late"}
+    assert await withheld(ana) == {"withheld: too late"}
     await town.close()
 
 
@@ -302,10 +302,9 @@ async def check_ins(town: Community) -> int:
     )
 
 
-async def withheld(town: Community, someone: Resident) -> set[str]:
+async def withheld(someone: Resident) -> set[str]:
     """Why something was not said to them after all."""
-    said = await interactions.recent(town.house.database.reader, (await someone.known()).id)
-    return {one.outcome for one in said if one.outcome.startswith("withheld")}
+    return {one for one in await someone.outcomes() if one.startswith("withheld")}
 
 
 async def been_checking_in(
