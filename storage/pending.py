@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 from storage.moments import from_micros, to_micros
 from storage.sealing import Sealed
 from storage.writer import Change, Reader, Row
 
 PAGE = 500
+SHARES = 64  # of all lanes, each worked on by one process at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,22 @@ class Waiting:
 
 INSERT = """
     INSERT INTO pending (
-        id, kind, channel, key, lane, community_id, member_id, state, attempts, due_at,
+        id, kind, channel, key, lane, share, community_id, member_id, state, attempts, due_at,
         created_at, payload
     ) VALUES (
-        :id, :kind, :channel, :key, :lane, :community, :member, 'waiting', 0, :due, :at, :payload
+        :id, :kind, :channel, :key, :lane, :share, :community, :member, 'waiting', 0, :due, :at,
+        :payload
     ) ON CONFLICT (channel, key) DO NOTHING
 """
+
+
+def share_of(lane: str) -> int:
+    """Which share the lane belongs to, the same in every process.
+
+    >>> share_of("telegram:42")
+    53
+    """
+    return crc32(lane.encode()) % SHARES
 
 
 def taken_in(waiting: Waiting, *, at: datetime) -> list[Change]:
@@ -66,8 +78,9 @@ def put(waiting: Waiting, *, at: datetime) -> Change:
         INSERT,
         {
             "id": waiting.id, "kind": waiting.kind, "channel": waiting.channel,
-            "key": waiting.key, "lane": waiting.lane, "community": waiting.community,
-            "member": waiting.member, "due": to_micros(waiting.due), "at": to_micros(at),
+            "key": waiting.key, "lane": waiting.lane, "share": share_of(waiting.lane),
+            "community": waiting.community, "member": waiting.member, "due": to_micros(waiting.due),
+            "at": to_micros(at),
             "payload": Sealed("pending", "payload", waiting.id, waiting.payload),
         },
     )  # fmt: skip

@@ -350,6 +350,7 @@ class PendingRow(SQLModel, table=True):
     channel: str
     key: str  # unique on its channel
     lane: str  # rows of one lane are dealt with in order
+    share: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # of the lane
     community_id: int | None = big(nullable=True)
     member_id: int | None = big(index=True, nullable=True)
     state: str = "waiting"  # or "sending": committed before a send that must not be repeated
@@ -357,6 +358,60 @@ class PendingRow(SQLModel, table=True):
     due_at: datetime = moment()
     created_at: datetime = moment()
     payload: bytes | None = sealed()
+
+
+class ShareRow(SQLModel, table=True):
+    """A share of all lanes, worked on by one process at a time."""
+
+    __tablename__ = "shares"
+    __table_args__ = NOT_PERSONAL
+
+    share: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    taken: int = 0  # how often it was taken over with work in it that never got done
+
+
+class CampaignRow(SQLModel, table=True):
+    """One message to many members, and how far it has got."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (
+        sa.Index("ix_campaigns_community_id_state", "community_id", "state"),
+        sa.CheckConstraint(
+            "state IN ('draft', 'running', 'paused', 'cancelled', 'done')", name="state"
+        ),
+        personal(forget="unname", export=False, of=("author_id",)),
+    )
+
+    id: int = own_id()
+    community_id: int = big()
+    author_id: int | None = big(index=True, nullable=True)  # None: from the command line
+    state: str = "draft"
+    text: str
+    media: str = ""  # JSON of what comes with it; empty if nothing does
+    audience: str = ""  # JSON of whom it is for; empty for everybody
+    reached: int = big()  # the last member whose letter was written down
+    total: int = 0  # whom it was for when it began
+    queued: int = 0  # letters written down so far
+    sent: int = 0
+    failed: int = 0
+    withheld: int = 0
+    unknown: int = 0  # nobody knows whether they arrived
+    progress: int | None = big(nullable=True)  # the letter that shows the author how far it is
+    created_at: datetime = moment()
+    started_at: datetime | None = moment(nullable=True)
+    ended_at: datetime | None = moment(nullable=True)
+
+
+class SessionRow(SQLModel, table=True):
+    """Somebody logged in to the pages; only the digest of the secret is kept."""
+
+    __tablename__ = "sessions"
+    __table_args__ = personal(forget="delete", export=False, keep=30)
+
+    digest: str = Field(primary_key=True)
+    member_id: int = big(index=True)
+    created_at: datetime = moment()
+    expires_at: datetime = moment()
 
 
 class SeenRow(SQLModel, table=True):

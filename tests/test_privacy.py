@@ -112,6 +112,7 @@ _CHOICES = {
     ("members", "status"): "member",
     ("conversations", "speaker"): "bot",
     ("pending", "kind"): "woke",
+    ("campaigns", "state"): "draft",
     ("web_chats", "kind"): "group",
     ("identities", "channel"): "web",
     ("interactions", "mirrors"): None,
