@@ -6,8 +6,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import structlog
 
 from bot import metrics
+from bot.broadcasting import Broadcasting
 from bot.channels import Channel, Menus
 from bot.clock import ShiftedClock
-from bot.config import CommunitySection, Config
+from bot.company import Company, Part
+from bot.config import CommunitySection, Config, Misconfigured
 from bot.delivery import Delivery
 from bot.pipeline import Pipeline
 from bot.scheduler import Scheduler
@@ -31,10 +33,15 @@ from knowledge.shelf import Shelf
 from knowledge.texts import Texts
 from storage import communities, database, members, pending, sole, tokens
 from storage.communities import Community, Directory
+from storage.database import is_sqlite
+from storage.database import opened as opened_at
 from storage.ids import Ids
-from storage.writer import Change
+from storage.sealing import Seal
+from storage.writer import Change, Unavailable
 
 log = structlog.get_logger()
+
+Opened = Callable[[str, Seal], Awaitable[database.Database]]
 
 FIRST_COMMUNITY = "My community"
 OWNER_LINK_HOURS = 24
@@ -50,6 +57,8 @@ class House:
     pipeline: Pipeline
     delivery: Delivery
     scheduler: Scheduler
+    broadcasting: Broadcasting
+    company: Company
 
     def __init__(
         self,
@@ -59,10 +68,18 @@ class House:
         clock: Clock,
         *,
         seed: int | None = None,
-        alone: bool = True,
+        part: Part = Part.ALL,
         draw: Draw = draw_here,
+        opened: Opened = opened_at,
     ) -> None:
-        """alone: refuse to open while another process runs the bot on the same database."""
+        """part: what this process does, of several on one PostgreSQL database.
+
+        Raises `Misconfigured` for a part of the work on a database that only one can work on.
+        """
+        if part is not Part.ALL and is_sqlite(config.storage.url):
+            raise Misconfigured(
+                ["[storage] several processes need PostgreSQL; on SQLite leave --role out"]
+            )
         self.config = config
         self.clock = clock
         self.board = Switchboard.of(routers)
@@ -71,8 +88,9 @@ class House:
         self.activity = Activity()
         self.alarm = Alarm(clock, self.activity)
         self._random = random.Random(seed)  # noqa: S311 - for choices, never for secrets
-        self._alone = alone
+        self._part = part
         self._draw = draw
+        self._opening = opened
         self._tasks: list[asyncio.Task[None]] = []
         self._menus: Menus = {}
         self._announced: dict[str, list[str]] = {}  # channel → where staff have their menu
@@ -91,10 +109,9 @@ class House:
 
     async def _open(self, opened: AsyncExitStack) -> None:
         url = self.config.storage.url
-        if self._alone:
-            hold = await sole.hold(url)
-            opened.push_async_callback(hold.release)
-        self.database = await database.opened(url, self.config.seal)
+        if is_sqlite(url):
+            opened.callback(sole.Hold(url).release)
+        self.database = await self._opening(url, self.config.seal)
         opened.push_async_callback(self.database.close)
         await database.opens(self.database)
         ids = Ids(self.database.writer)
@@ -106,19 +123,23 @@ class House:
         self.world = self._world(ids)
         opened.push_async_callback(self.world.model.close)
         self._join()
-        await self._announce()
-        await self.delivery.recover()
-        await self.pipeline.recover()
+        opened.push_async_callback(self.company.leave)
+        await self.company.join()
 
     def start(self) -> None:
-        """Listen to every channel and to the clock, until closed."""
-        pause = asyncio.sleep
+        """Listen to every channel, to the clock and to other processes, until closed."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "scheduler": self.scheduler.run,
+            "broadcasting": self.broadcasting.run,
+            "company": self.company.run,
+            "news": self.company.attend,
+        }
+        if self._part.hears:
+            for name, channel in self.channels.items():
+                loops[name] = partial(self.company.listen, channel)
         self._tasks = [
-            asyncio.create_task(forever("scheduler", self.scheduler.run, pause), name="scheduler"),
-            *(
-                asyncio.create_task(forever(name, channel.listen, pause), name=name)
-                for name, channel in self.channels.items()
-            ),
+            asyncio.create_task(forever(name, loop, asyncio.sleep), name=name)
+            for name, loop in loops.items()
         ]
 
     async def close(self) -> None:
@@ -130,6 +151,8 @@ class House:
         seconds = self.config.bot.drain_seconds
         await self.pipeline.lanes.stop(seconds / 2)
         await self.delivery.lanes.stop(seconds / 2)
+        with suppress(Unavailable):
+            await self.pipeline.let_go()
         await self._opened.aclose()
 
     # ---------------------------------------------------------------- driving
@@ -138,7 +161,7 @@ class House:
         """Return once everything that is due has been done; what waits for the clock waits."""
         while True:
             await self.activity.quiet()
-            if not await self.scheduler.tick():
+            if not (await self.scheduler.tick() or await self.broadcasting.tick()):
                 await self.activity.quiet()
                 return
 
@@ -153,7 +176,11 @@ class House:
             raise TypeError("only a movable clock can be moved")
         left = by
         while left > timedelta():
-            falls_due = [await self.scheduler.next_due(), self.alarm.next]
+            falls_due = [
+                await self.scheduler.next_due(),
+                await self.broadcasting.next_due(),
+                self.alarm.next,
+            ]
             next_steps = [due - clock.now() for due in falls_due if due is not None]
             step = max(min(left, STEP, *next_steps), INSTANT)
             clock.move(step)
@@ -172,8 +199,11 @@ class House:
         return wrong
 
     async def owner_link(self) -> str | None:
-        """A one-time link that makes whoever opens it the owner; None when there is one."""
-        if await members.has_owner(self.database.reader):
+        """A one-time link that makes whoever opens it the owner; None when there is one.
+
+        Of several processes the one that leads has it, as each new link voids the last.
+        """
+        if not self.company.leads or await members.has_owner(self.database.reader):
             return None
         token = secrets.token_urlsafe(24)
         expires = self.clock.now() + timedelta(hours=OWNER_LINK_HOURS)
@@ -209,6 +239,8 @@ class House:
                 name: frozenset(ability.value for ability in channel.abilities)
                 for name, channel in self.channels.items()
             },
+            pages=self.config.web.address,
+            pages_here=self.config.web.here,
             model=self._model(),
             policy_url=self.config.bot.privacy_url,
             keep_days=self.config.storage.keep_days,
@@ -260,9 +292,23 @@ class House:
             directory=directory,
             board=self.board,
             alarm=self.alarm,
-            wake=self.pipeline.take_up,
-            send=self.delivery.offer,
+            pipeline=self.pipeline,
+            delivery=self.delivery,
             keep=timedelta(days=self.config.storage.keep_days),
+        )
+        self.broadcasting = Broadcasting(
+            database=database, world=world, delivery=self.delivery, alarm=self.alarm
+        )
+        self.company = Company(
+            database=database,
+            pipeline=self.pipeline,
+            delivery=self.delivery,
+            scheduler=self.scheduler,
+            alarm=self.alarm,
+            clock=self.clock,
+            part=self._part,
+            channels=self.channels,
+            announce=self._announce,
         )
 
     async def _settle_in(self, ids: Ids) -> None:
@@ -329,6 +375,8 @@ class House:
 
     async def _announce_to_staff(self) -> None:
         """Staff who have just got a place see their menu there."""
+        if not self.company.leads:
+            return
         for name, channel in self.channels.items():
             if (places := self._staff_places(name)) != self._announced.get(name):
                 staffs = {key: menu for key, menu in self._menus.items() if key[0] == Role.STAFF}

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from bot.recording import body
 from handlers.router import Switchboard, said_command
-from handlers.turn import Event, Kind, Turn
+from handlers.turn import Event, Kind, Person, Turn
+from knowledge import texts
 from storage import interactions, members, pending
 from storage.communities import Directory, Spot
 from storage.interactions import Interaction
-from storage.writer import Change
+from storage.writer import Change, Reader
 
 REGULARS = 50_000  # people whose talk needs no look into the database; the longest silent go first
 
@@ -24,9 +25,10 @@ class Chatter:
     misses, and takes the way of everything else.
     """
 
-    def __init__(self, board: Switchboard, directory: Directory) -> None:
+    def __init__(self, board: Switchboard, directory: Directory, db: Reader) -> None:
         self._board = board
         self._directory = directory
+        self._db = db
         self._regulars: dict[Key, tuple[int, str]] = {}  # → member, the name they showed
 
     def is_it(self, event: Event) -> Spot | None:
@@ -39,12 +41,19 @@ class Chatter:
         said = said_command(event)
         return None if said is not None and said[0] in self._board.commands else spot
 
-    def noted(self, event: Event, *, id: Callable[[], int]) -> list[Change] | None:
-        """What to keep of it; None if it has to take the way of everything else."""
+    async def noted(
+        self, event: Event, *, id: Callable[[], int], ours: bool
+    ) -> list[Change] | None:
+        """What to keep of it; None if it has to take the way of everything else.
+
+        ours: its turn would be played by this process, which would learn of a regular by it
+        """
         spot = self.is_it(event)
         if spot is None or event.person is None or event.where is None:
             return None
         member, name = self._regulars.get(_key(event, spot.community), (0, ""))
+        if (not member or name != event.person.name) and not ours:
+            member, name = await self._look(event, event.person, spot.community)
         if not member or name != event.person.name:
             return None
         return [
@@ -66,6 +75,18 @@ class Chatter:
             ),
         ]
 
+    async def _look(self, event: Event, person: Person, community: int) -> tuple[int, str]:
+        """Whether they are a regular, of whose turns we hear nothing."""
+        found = await members.met(
+            self._db, community=community, channel=event.channel, ref=person.id
+        )
+        if found is None or not found.present or found.next_zone or person.anonymous:
+            return 0, ""
+        if found.name != texts.name(person.name):
+            return 0, ""
+        self._remember(_key(event, community), found.id, person.name)
+        return found.id, person.name
+
     def learn(self, turn: Turn) -> None:
         """Remember whoever was found to be a regular; anything else they do makes us look anew."""
         event = turn.event
@@ -74,9 +95,12 @@ class Chatter:
         key = _key(event, turn.community.id)
         self._regulars.pop(key, None)
         if self.is_it(event) is not None and turn.member.present:
-            self._regulars[key] = (turn.member.id, event.person.name)
-            if len(self._regulars) > REGULARS:
-                del self._regulars[next(iter(self._regulars))]
+            self._remember(key, turn.member.id, event.person.name)
+
+    def _remember(self, key: Key, member: int, name: str) -> None:
+        self._regulars[key] = (member, name)
+        if len(self._regulars) > REGULARS:
+            del self._regulars[next(iter(self._regulars))]
 
 
 def _key(event: Event, community: int) -> Key:

@@ -16,9 +16,10 @@ Command = Callable[[argparse.Namespace], int]
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the bot: Telegram, its clock, health and webhooks, until told to stop."""
+    from bot.company import Part
     from bot.running import run as running
 
-    return running(arguments.config)
+    return running(arguments.config, Part(arguments.role), arguments.port)
 
 
 def playground(arguments: argparse.Namespace) -> int:
@@ -120,6 +121,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 OPTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
+    "run": (
+        (
+            "--role",
+            {
+                "choices": ("all", "web", "worker"),
+                "default": "all",
+                "help": "of several processes on PostgreSQL: web takes in, worker deals with it",
+            },
+        ),
+        ("--port", {"type": int, "help": "default: config.toml's; a worker then serves none"}),
+    ),
     "playground": (
         ("--host", {"default": "127.0.0.1", "help": "default: this machine only"}),
         ("--port", {"type": int, "default": 8080, "help": "default: 8080"}),

@@ -14,7 +14,8 @@ ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "channel", "kind", "row", "number", "fault", "loop",
         "outcome", "attempts", "seconds", "count", "reason", "address", "version", "path", "method",
-        "status", "exception", "stage", "capability", "update", "url",
+        "status", "exception", "stage", "capability", "update", "url", "part",
+        "duty", "shares", "ours", "workers", "news",
     }
 )  # fmt: skip
 

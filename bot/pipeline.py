@@ -1,11 +1,15 @@
-"""The single way in: take an event down, let one capability decide, hand on what it noted."""
+"""The single way in: take an event down, let one capability decide, hand on what it noted.
+
+Of several processes any may take an event down; it is dealt with by the one that has
+its lane's share (storage/crew.py), told of it by the commit that wrote it down.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -15,7 +19,7 @@ from bot import metrics, turns, wire
 from bot.channels import Malformed
 from bot.chatter import Chatter
 from bot.recording import body
-from bot.worker import Activity, Alarm, Lanes
+from bot.worker import FULL, Activity, Alarm, Lanes
 from handlers.roles import Role
 from handlers.router import Command, Handler, Switchboard, said_command
 from handlers.turn import Event, Kind, Letter, Refusal, Turn, World
@@ -26,6 +30,7 @@ from storage import (
     members,
     pending,
     quarantine,
+    shares,
     threads,
 )
 from storage.communities import Directory
@@ -41,6 +46,9 @@ REPLAYS = 8  # a turn that keeps resting on what is no more is a fault
 ATTEMPTS = 3  # faults before an event is set aside
 FIRST_PAUSE = 2.0  # seconds before a failed event is tried again; doubles each time
 FACTS_A_TURN = 20  # more means that a listener feeds itself
+STRAYED = timedelta(seconds=5)  # an event nobody has in hand for so long is taken up again
+GIVING = 5.0  # seconds that what has begun may take when its lane is given up
+ELSEWHERE = 4 * FULL  # events that others have yet to deal with, from which on we take in no more
 NOTE_WAITS = timedelta(seconds=2)  # for a join to be told of in the better way
 CLOCKWORK = (Kind.WOKE, Kind.DID)
 
@@ -83,8 +91,14 @@ class Pipeline:
         self._front = front
         self._alarm = alarm
         self._reloaded = reloaded  # somebody else may want to know of new places
-        self._chatter = Chatter(board, directory)
+        self._chatter = Chatter(board, directory, database.reader)
+        self.shares: frozenset[int] = frozenset()  # whose lanes are ours to work on
         self._in_hand: set[int] = set()  # so that no row is taken up twice
+        self._behind = False  # what is written down and not in hand goes first
+        self._refused = False  # something was written down while we caught up
+        self._legacy: dict[int, set[int]] = {}  # share → what waited in it when it became ours
+        self._elsewhere = 0  # how many events waited for others when we last looked
+        self._stamped = datetime.min.replace(tzinfo=UTC)
         self.lanes: Lanes[Waiting] = Lanes(self._finish, activity, alarm)
 
     # ---------------------------------------------------------------- taking in
@@ -95,7 +109,7 @@ class Pipeline:
         What the channel has told us of before changes nothing.
         Raises `Unavailable` when the database is; then nothing may be acknowledged.
         """
-        await self.lanes.room()
+        await self._room()
         await self.world.ids.refill(len(arrivals) + 200)
         taken = await asyncio.gather(
             *(
@@ -112,29 +126,109 @@ class Pipeline:
             if isinstance(fault, BaseException):
                 raise fault
 
+    async def _room(self) -> None:
+        """Return once there is room for more, here and with those who share the work."""
+        await self.lanes.room()
+        while self._elsewhere > ELSEWHERE:
+            await asyncio.sleep(1.0)
+            await self.look_elsewhere()
+
+    async def look_elsewhere(self) -> None:
+        """See how much waits for others, who may be slower than we are, or gone."""
+        waits = (await pending.counts(self.database.reader)).get("in", 0)
+        self._elsewhere = waits - len(self._in_hand)
+
     def take_up(self, waiting: Iterable[Waiting]) -> int:
-        """Deal with what is written down, after what its lane holds; how much was not in hand."""
-        fresh = [one for one in waiting if one.id not in self._in_hand]
-        for one in fresh:
+        """Deal with what was just written down, after what its lane holds; how much was new.
+
+        What there is no room for stays where it is written down, and then goes before
+        whatever comes later.
+        """
+        ours = [one for one in waiting if self._new(one)]
+        if self._behind or self.lanes.full():
+            self._behind = self._behind or bool(ours)
+            self._refused = self._refused or bool(ours)
+            return 0
+        return self._put(ours)
+
+    def wake(self, due: Iterable[Waiting]) -> int:
+        """Deal with what has fallen due, which has no place in the order of what comes in."""
+        return self._put([one for one in due if self._new(one)])
+
+    def _new(self, one: Waiting) -> bool:
+        return one.id not in self._in_hand and pending.share_of(one.lane) in self.shares
+
+    def _put(self, waiting: Sequence[Waiting]) -> int:
+        for one in waiting:
             self._in_hand.add(one.id)
             self.lanes.put(one.lane, one)
-        return len(fresh)
+        return len(waiting)
+
+    async def catch_up(self) -> int:
+        """Take up what is written down and was left there, oldest first; how much it was."""
+        db, taken = self.database.reader, 0
+        strayed = self._stamp() - STRAYED
+        if not self._behind and not await self._left(before=strayed):
+            return 0
+        self._behind = True
+        while self._behind and not self.lanes.full():
+            self._refused = False
+            left = await self._left()
+            for start in range(0, len(left), pending.PAGE):
+                if self.lanes.full():
+                    return taken
+                page = await pending.by_ids(db, left[start : start + pending.PAGE])
+                taken += self._put([one for one in page if self._new(one)])
+            self._behind = self._refused
+        return taken
+
+    async def _left(self, *, before: datetime | None = None) -> list[int]:
+        """What is written down for us, and not in hand."""
+        if not self.shares:
+            return []
+        ids = await pending.unsettled(self.database.reader, self.shares, before=before)
+        return [id for id in ids if id not in self._in_hand]
+
+    async def told(self, ids: Collection[int]) -> int:
+        """Another process has written these down for us; how many were new."""
+        fresh = [id for id in ids if id not in self._in_hand]
+        if self._behind or not fresh:
+            self._refused = self._refused or bool(fresh)
+            return 0
+        return self.take_up(await pending.by_ids(self.database.reader, fresh))
 
     async def _finish(self, waiting: Waiting) -> None:
         try:
             await self.deal(waiting)
         finally:
             self._in_hand.discard(waiting.id)
+        await self._in_order(waiting)
+
+    async def _in_order(self, waiting: Waiting) -> None:
+        """Once everything is done that waited in a share when it became ours, it is in order."""
+        share = pending.share_of(waiting.lane)
+        legacy = self._legacy.get(share)
+        if legacy is not None:
+            legacy.discard(waiting.id)
+            if not legacy:
+                del self._legacy[share]
+                await self._kept(shares.in_order([share]))
+
+    def _stamp(self) -> datetime:
+        """The present, later than it ever was: what comes later is always dealt with later."""
+        self._stamped = max(self.world.clock.now(), self._stamped + timedelta(microseconds=1))
+        return self._stamped
 
     async def _take_down(self, event: Event) -> Waiting | None:
-        if await self._merely_noted(event):
+        lane = await self._lane(event)
+        if await self._merely_noted(event, ours=pending.share_of(lane) in self.shares):
             return None
         waiting = Waiting(
             id=self.world.ids.take(),
             kind="in",
             channel=event.channel,
             key=event.id,
-            lane=await self._lane(event),
+            lane=lane,
             payload=wire.packed_event(event),
             due=event.at,
             community=event.community or None,
@@ -142,7 +236,7 @@ class Pipeline:
             handed=event,
         )
         try:
-            await self.database.writer.settle(pending.taken_in(waiting, at=self.world.clock.now()))
+            await self.database.writer.settle(pending.taken_in(waiting, at=self._stamp()))
         except Miss:
             # Told again.  If the first telling was written down just as the database went
             # away, nobody has it in hand yet.
@@ -151,9 +245,9 @@ class Pipeline:
         metrics.EVENTS.labels(event.channel, event.kind).inc()
         return waiting
 
-    async def _merely_noted(self, event: Event) -> bool:
+    async def _merely_noted(self, event: Event, *, ours: bool) -> bool:
         """Whether it was mere talk, and has been written down and counted as that."""
-        changes = self._chatter.noted(event, id=self.world.ids.take)
+        changes = await self._chatter.noted(event, id=self.world.ids.take, ours=ours)
         if changes is None:
             return False
         try:
@@ -230,29 +324,63 @@ class Pipeline:
             else:
                 return
 
-    async def recover(self) -> None:
-        """Deal with what an earlier process left undone, before anything new.
+    # ---------------------------------------------------------------- sharing the work
 
-        One event at a time, each charged an attempt beforehand: if one of them
-        ends the process it is known which, and after three times it is set aside.
+    async def take(self, taken: frozenset[int]) -> None:
+        """Work on these shares from now on, beginning with what waits in them.
+
+        If somebody ended over what waited in a share, it may be one of the events that
+        ended them: then whatever may have been begun, the first of each lane, is played
+        alone at first, and charged an attempt beforehand.  What did it is known after
+        three times, and is set aside.
         """
-        for waiting in await pending.events(self.database.reader):
-            if waiting.attempts >= ATTEMPTS:
-                await self._give_up(
-                    waiting,
-                    wire.event(waiting.payload),
-                    RuntimeError("ended the process"),
-                    waiting.attempts,
-                )
-                continue
-            await self.database.writer.settle(
-                [pending.put_off(waiting.id, until=waiting.due, attempts=waiting.attempts + 1)]
-            )
-            await self.deal(waiting)
+        db = self.database.reader
+        feared = taken & await shares.ended_over(db)
+        waiting = await pending.by_ids(db, await pending.unsettled(db, taken))
+        legacy: dict[int, set[int]] = {}
+        for one in waiting:
+            legacy.setdefault(pending.share_of(one.lane), set()).add(one.id)
+        await self._kept(shares.taken(legacy))
+        first = {one.lane: one for one in reversed(waiting)}
+        for one in first.values():
+            if pending.share_of(one.lane) in feared:
+                await self._alone(one)
+                legacy[pending.share_of(one.lane)].discard(one.id)
+        self._legacy |= {share: ids for share, ids in legacy.items() if ids}
+        await self._kept(shares.in_order([share for share, ids in legacy.items() if not ids]))
+        self._behind = True
+        self.shares |= taken
+        await self.catch_up()
+
+    async def give(self, given: frozenset[int]) -> None:
+        """Work on these no longer; what has begun is finished, or broken off."""
+        self.shares -= given
+        left = await self.lanes.leave(GIVING, which=lambda lane: pending.share_of(lane) in given)
+        self._in_hand.difference_update(one.id for one in left)
+        for share in given:
+            self._legacy.pop(share, None)
+
+    async def let_go(self) -> None:
+        """We end in good order, and nobody has anything to fear from what we leave."""
+        await self.database.writer.settle(shares.in_order(self._legacy))
+
+    async def _alone(self, waiting: Waiting) -> None:
+        if waiting.attempts >= ATTEMPTS:
+            event = wire.event(waiting.payload)
+            fault = RuntimeError("ended the process")
+            await self._give_up(waiting, event, fault, waiting.attempts)
+            return
+        await self._kept(
+            [pending.put_off(waiting.id, until=waiting.due, attempts=waiting.attempts + 1)]
+        )
+        await self.deal(waiting)
 
     async def _played(self, waiting: Waiting, event: Event) -> None:
         """Play the turn, again on what is now true for as long as it misses."""
         for _ in range(REPLAYS):
+            if event.until is not None and self.world.clock.now() > event.until:
+                await self._let_pass(waiting, event)
+                return
             await self.world.ids.refill()
             turn = await turns.made(
                 event,
@@ -270,6 +398,7 @@ class Pipeline:
                 await self._settle(waiting, turn)
             except Miss:
                 if not await pending.waits(self.database.reader, waiting.id):
+                    await self._kept_unheard(turn)
                     return
                 metrics.TURNS.labels("replayed").inc()
                 continue
@@ -442,6 +571,19 @@ class Pipeline:
     def _waking(self, turn: Turn, at: datetime, event: Event) -> Waiting:
         lane = f"{turn.member.channel}:{turn.member.ref}"
         return wire.waking(event, id=self.world.ids.take(), lane=lane, due=at)
+
+    async def _kept_unheard(self, turn: Turn) -> None:
+        """It is settled: perhaps by us, and the database went away before it could say so."""
+        if any(change.shared for change in turn.notes):
+            await self.reload()
+        self._alarm.nudge()  # whoever looks at the clock finds its letters and wakings
+
+    async def _let_pass(self, waiting: Waiting, event: Event) -> None:
+        """What would be of no use to anybody so late is dropped by its own rule, and counted."""
+        late = self.world.clock.now() - event.at
+        metrics.LATE.labels("waking", event.data.partition(".")[0]).inc()
+        log.info("waking.too_late", waking=event.data, row=waiting.id, late=str(late))
+        await self._drop(waiting)
 
     async def _drop(self, waiting: Waiting) -> None:
         """Whom it was about is gone: nothing is to be done, and nothing kept."""

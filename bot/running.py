@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -18,12 +19,14 @@ from bot.app import House
 from bot.channels.telegram import Telegram
 from bot.channels.web import WebChannel
 from bot.clock import KeptClock, SystemClock
-from bot.config import Config
+from bot.company import Part
+from bot.config import Config, WebSection
 from bot.studio import Studio
 from bot.web.access import loopback
 from bot.web.app import application
 from handlers import discovered
 from storage import schema, sole
+from storage.database import is_sqlite
 from storage.sealing import fresh_key
 
 logger = structlog.get_logger()
@@ -40,8 +43,12 @@ class NotToBeStarted(Exception):
 # ---------------------------------------------------------------- the bot on Telegram
 
 
-def run(file: Path) -> int:
-    """Run the bot until SIGTERM or SIGINT, then finish what is being done."""
+def run(file: Path, part: Part, port: int | None) -> int:
+    """Run the bot until SIGTERM or SIGINT, then finish what is being done.
+
+    part: what this process does, of several on one PostgreSQL database
+    port: where its pages are; None: config.toml's, and for a worker nowhere
+    """
     found = config.read(file, discovered())
     found.require_key()
     if not found.telegram.token:
@@ -49,11 +56,14 @@ def run(file: Path) -> int:
             "BOT_TELEGRAM__TOKEN is not set: ask @BotFather on Telegram for a bot, and set it to"
             " the token.\n  To look around without one: python -m bot playground"
         )
+    if port is not None:
+        found = replace(found, web=found.web.model_copy(update={"port": port}))
     log.configure()
-    return _until_told_to_stop(_telegram(found))
+    serves = part.hears or port is not None
+    return _until_told_to_stop(_telegram(found, part, serves=serves))
 
 
-async def _telegram(found: Config) -> int:
+async def _telegram(found: Config, part: Part, *, serves: bool) -> int:
     stop = _told_to_stop()
     await schema.prepare(found.storage.url)
     clock = SystemClock()
@@ -68,15 +78,16 @@ async def _telegram(found: Config) -> int:
         per_second=section.per_second,
     )
     studio = Studio()
-    house = House(found, discovered(), [channel], clock, draw=studio.draw)
+    house = House(found, discovered(), [channel], clock, part=part, draw=studio.draw)
     await house.open()
     try:
-        hooks = {channel.path: channel.handler} if section.mode == "webhook" else {}
+        hooks = {channel.path: channel.handler} if section.mode == "webhook" and part.hears else {}
         pages = application(house, webhooks=hooks)
-        async with _Served(pages, found.web.host, found.web.port) as address:
+        shared = not is_sqlite(found.storage.url)
+        async with _Served(pages, found.web, serves=serves, shared=shared) as address:
             _settle_memory()
             house.start()
-            logger.info("running", channel="telegram", url=address)
+            logger.info("running", channel="telegram", part=part.value, url=address)
             if link := await house.owner_link():
                 _tell(f"Become the owner of this bot: {link}\nThe link is good once, for a day.")
             await stop.wait()
@@ -100,6 +111,7 @@ def playground(host: str, port: int, *, fresh: bool) -> int:
             "url": f"sqlite:///{PLAYGROUND}/playground.sqlite",
             "seal_key": _own_key(PLAYGROUND / "seal.key"),
         },
+        "web": {"url": f"http://{_browsable(host)}:{port}"},
         "community": [COMMUNITY],
     }
     found = config.checked(Path("playground.toml").absolute(), contents, discovered())
@@ -111,7 +123,7 @@ async def _played(found: Config, host: str, port: int, *, fresh: bool) -> int:
 
     stop = _told_to_stop()
     if fresh:
-        await _clear(found.storage.url)
+        _clear(found.storage.url)
     await schema.prepare(found.storage.url)
     clock = KeptClock(PLAYGROUND / CLOCK)
     channel = WebChannel(f"http://{_browsable(host)}:{port}", clock)
@@ -123,7 +135,7 @@ async def _played(found: Config, host: str, port: int, *, fresh: bool) -> int:
         house.start()
         await seed(house, channel)
         pages = application(house, playground=channel)
-        async with _Served(pages, host, port) as address:
+        async with _Served(pages, WebSection(host=host, port=port)) as address:
             _tell(_welcome(address, host))
             await stop.wait()
     finally:
@@ -132,11 +144,11 @@ async def _played(found: Config, host: str, port: int, *, fresh: bool) -> int:
     return 0
 
 
-async def _clear(url: str) -> None:
+def _clear(url: str) -> None:
     """Let go of all that was played; the key stays.  Raises `Taken` while another plays on it."""
-    hold = await sole.hold(url)
+    hold = sole.Hold(url)
     _empty(PLAYGROUND)
-    await hold.release()
+    hold.release()
 
 
 def _empty(folder: Path) -> None:
@@ -178,25 +190,39 @@ def _browsable(host: str) -> str:
 
 
 class _Served:
-    """A web application on an address, for as long as the block lasts."""
+    """A web application on an address, for as long as the block lasts.
 
-    def __init__(self, pages: web.Application, host: str, port: int) -> None:
+    shared: other processes of this bot may serve the same pages on the same port
+    """
+
+    def __init__(
+        self,
+        pages: web.Application,
+        where: WebSection,
+        *,
+        serves: bool = True,
+        shared: bool = False,
+    ) -> None:
         self._runner = web.AppRunner(pages, access_log=None, shutdown_timeout=2)
-        self._host = host
-        self._port = port
+        self._where = where
+        self._serves = serves
+        self._shared = shared
 
     async def __aenter__(self) -> str:
+        """Returns the address; empty where nothing is to be served."""
+        if not self._serves:
+            return ""
         await self._runner.setup()
+        host, port = self._where.host, self._where.port
+        site = web.TCPSite(self._runner, host, port, reuse_port=self._shared or None)
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            await site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise NotToBeStarted(
-                f"{self._host}:{self._port} is taken or not ours ({error.strerror});"
-                " choose another port"
+                f"{host}:{port} is taken or not ours ({error.strerror}); choose another port"
             ) from error
-        port = self._runner.addresses[0][1]
-        return f"http://{_browsable(self._host)}:{port}"
+        return f"http://{_browsable(host)}:{self._runner.addresses[0][1]}"
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Generic, TypeVar
 
 import structlog
@@ -66,6 +67,7 @@ class Sleeper:
     moment: datetime
     woken: asyncio.Future[None]
     timer: asyncio.TimerHandle | None = None
+    left: float = inf  # seconds, when last looked at
 
 
 class Alarm:
@@ -91,13 +93,10 @@ class Alarm:
         return min((sleeper.moment for sleeper in self._sleepers), default=None)
 
     async def for_(self, seconds: float) -> None:
-        """Sleep that long."""
-        await self.until(self._clock.now() + timedelta(seconds=seconds))
-
-    async def until(self, moment: datetime) -> None:
-        """Sleep until the clock shows that moment (aware), which counts as no activity."""
+        """Sleep that long by the clock, which counts as no activity."""
         if self._ended:
             raise asyncio.CancelledError
+        moment = self._clock.now() + timedelta(seconds=seconds)
         sleeper = Sleeper(moment, asyncio.get_running_loop().create_future())
         self._sleepers.append(sleeper)
         self._activity.end()
@@ -137,6 +136,10 @@ class Alarm:
         if sleeper.timer is not None:
             sleeper.timer.cancel()
         left = (sleeper.moment - self._clock.now()).total_seconds()
+        if left > sleeper.left:  # the clock was put back, for which nobody sleeps any longer
+            sleeper.moment -= timedelta(seconds=left - sleeper.left)
+            left = sleeper.left
+        sleeper.left = left
         if left <= 0:
             self._wake(sleeper)
         else:
@@ -163,11 +166,15 @@ class Lanes(Generic[T]):
         self._alarm = alarm
         self._lanes: dict[str, deque[T]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
         self._waiting = 0
         self._roomy = asyncio.Event()
         self._roomy.set()
+
+    def full(self) -> bool:
+        """Whether whoever brings more is to wait."""
+        return not self._roomy.is_set()
 
     async def room(self) -> None:
         """Return once there is room for more, so that what we cannot do yet stays outside."""
@@ -184,9 +191,7 @@ class Lanes(Generic[T]):
             return
         self._lanes[lane] = deque([work])
         self._activity.begin()
-        task = asyncio.create_task(self._run(lane), name=f"lane {len(self._tasks)}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._running[lane] = asyncio.create_task(self._run(lane), name="lane")
 
     def _count(self, by: int) -> None:
         self._waiting += by
@@ -198,15 +203,30 @@ class Lanes(Generic[T]):
     async def stop(self, within: float) -> None:
         """Take no more, finish what is being done within so many seconds, leave the rest."""
         self._stopping = True
-        for waiting in self._lanes.values():
-            while len(waiting) > 1:
-                waiting.pop()
-                self._count(-1)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=within)
+        await self.leave(within)
+
+    async def leave(
+        self, within: float, *, which: Callable[[str], bool] = lambda _: True
+    ) -> list[T]:
+        """Give up these lanes, by default all; returns what was queued in them and not begun.
+
+        What has begun may end within so many seconds, and is broken off then: it is
+        still written down, and whoever takes the lane over begins it anew.
+        """
+        left: list[T] = []
+        ending = set[asyncio.Task[None]]()
+        for lane, waiting in self._lanes.items():
+            if which(lane):
+                while len(waiting) > 1:
+                    left.append(waiting.pop())
+                    self._count(-1)
+                ending.add(self._running[lane])
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=within)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        return left
 
     async def pause(self, seconds: float) -> None:
         """Keep the lane that is being worked on waiting so long by the clock, and no other."""
@@ -231,7 +251,8 @@ class Lanes(Generic[T]):
                 waiting.popleft()
                 self._count(-1)
         finally:
-            del self._lanes[lane]
+            self._count(-len(waiting))  # nothing, unless it was broken off
+            del self._lanes[lane], self._running[lane]
             self._activity.end()
 
     async def _guarded(self, work: T) -> None:

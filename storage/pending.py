@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ from storage.writer import Change, Reader, Row
 
 PAGE = 500
 SHARES = 64  # of all lanes, each worked on by one process at a time
+ALL = frozenset(range(SHARES))
+EVER = 2**62  # later than any moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def put(waiting: Waiting, *, at: datetime) -> Change:
             "at": to_micros(at),
             "payload": Sealed("pending", "payload", waiting.id, waiting.payload),
         },
+        wakes=f"{waiting.kind}:{share_of(waiting.lane)}:{waiting.id}",
     )  # fmt: skip
 
 
@@ -107,13 +110,17 @@ def put_off(id: int, *, until: datetime, attempts: int) -> Change:
     )
 
 
-def sending(id: int) -> Change:
-    """It is about to be sent and, whatever becomes of it, will not be sent again."""
-    return Change(
-        "UPDATE pending SET state = 'sending' WHERE id = :id AND state = 'waiting'",
-        {"id": id},
-        rows=1,
-    )
+def sending(id: int, *, again: bool = False) -> Change:
+    """It is about to be sent and, whatever becomes of it, will not be sent again.
+
+    again: whoever has it in hand tried to note this before, and does not know whether it was kept
+    Misses if the row is gone, or somebody else is about to send it.
+    """
+    return Change(MARK_AGAIN if again else MARK, {"id": id}, rows=1)
+
+
+MARK_AGAIN = "UPDATE pending SET state = 'sending' WHERE id = :id"
+MARK = "UPDATE pending SET state = 'sending' WHERE id = :id AND state = 'waiting'"
 
 
 def moved_out(*, channel: str, old: str, new: str) -> Change:
@@ -127,9 +134,39 @@ def moved_out(*, channel: str, old: str, new: str) -> Change:
     )
 
 
-async def events(db: Reader) -> list[Waiting]:
-    """Every event that came in and has not been dealt with, in the order of its coming."""
-    return _all(db, await db.rows("SELECT * FROM pending WHERE kind = 'in' ORDER BY id"))
+async def unsettled(
+    db: Reader, shares: Collection[int], *, before: datetime | None = None
+) -> list[int]:
+    """The ids of all events of these shares that wait, in the order of their coming.
+
+    before: only of those written down before that moment (aware)
+    """
+    rows = await db.rows(
+        f"""
+        SELECT id FROM pending WHERE kind = 'in' AND created_at < :before AND {_among(shares)}
+        ORDER BY created_at, id
+        """,  # noqa: S608 - numbers of our own
+        before=EVER if before is None else to_micros(before),
+    )
+    return [row["id"] for row in rows]
+
+
+async def by_ids(db: Reader, ids: Sequence[int]) -> list[Waiting]:
+    """Those of these rows that wait, in the order of their coming."""
+    if not ids:
+        return []
+    # As many blanks as the next power of two, so that there are but a few statements to prepare.
+    blanks = 1 << (len(ids) - 1).bit_length()
+    names = [f"i_{_letters(n)}" for n in range(blanks)]
+    padded = [*ids, *[ids[-1]] * (blanks - len(ids))]
+    rows = await db.rows(
+        f"""
+        SELECT * FROM pending WHERE id IN ({", ".join(f":{name}" for name in names)})
+        ORDER BY created_at, id
+        """,  # noqa: S608 - numbered blanks
+        **dict(zip(names, padded, strict=True)),
+    )
+    return _all(db, rows)
 
 
 async def by_key(db: Reader, channel: str, key: str) -> Waiting | None:
@@ -143,15 +180,21 @@ async def by_key(db: Reader, channel: str, key: str) -> Waiting | None:
 
 
 async def due(
-    db: Reader, kind: str, now: datetime, *, after: Waiting | None = None, most: int = PAGE
+    db: Reader,
+    kind: str,
+    now: datetime,
+    *,
+    after: Waiting | None = None,
+    most: int = PAGE,
+    shares: Collection[int] = ALL,
 ) -> list[Waiting]:
     """A page of the rows of a kind due at `now`, the longest due first, from behind `after` on."""
     rows = await db.rows(
-        """
+        f"""
         SELECT * FROM pending WHERE kind = :kind AND due_at <= :now AND state = 'waiting'
-          AND (due_at > :due OR (due_at = :due AND id > :id))
+          AND {_among(shares)} AND (due_at > :due OR (due_at = :due AND id > :id))
         ORDER BY due_at, id LIMIT :most
-        """,
+        """,  # noqa: S608 - numbers of our own
         kind=kind,
         now=to_micros(now),
         due=0 if after is None else to_micros(after.due),
@@ -166,18 +209,26 @@ async def in_doubt(db: Reader) -> list[Waiting]:
     return _all(db, await db.rows("SELECT * FROM pending WHERE state = 'sending' ORDER BY id"))
 
 
+async def last_seen(db: Reader) -> datetime | None:
+    """When a channel, or the clock, last told us of anything; None if nothing is known of that."""
+    found = await db.value("SELECT max(at) FROM seen")
+    return None if found is None else from_micros(found)
+
+
 async def waits(db: Reader, id: int) -> bool:
     """Whether the row is still there."""
     return await db.value("SELECT 1 FROM pending WHERE id = :id", id=id) is not None
 
 
-async def next_due(db: Reader, kind: str, after: datetime) -> datetime | None:
+async def next_due(
+    db: Reader, kind: str, after: datetime, *, shares: Collection[int] = ALL
+) -> datetime | None:
     """When, after that moment, the next row of this kind is due; None when none is."""
     found = await db.value(
-        """
+        f"""
         SELECT min(due_at) FROM pending
-        WHERE kind = :kind AND state = 'waiting' AND due_at > :after
-        """,
+        WHERE kind = :kind AND state = 'waiting' AND due_at > :after AND {_among(shares)}
+        """,  # noqa: S608 - numbers of our own
         kind=kind,
         after=to_micros(after),
     )
@@ -193,6 +244,18 @@ async def counts(db: Reader) -> dict[str, int]:
 def forgotten_before(at: datetime) -> Change:
     """Repeats of what a channel told us before then are no longer expected."""
     return Change("DELETE FROM seen WHERE at < :at", {"at": to_micros(at)})
+
+
+def _letters(number: int) -> str:
+    """The number in letters, as blanks have no digits in their names."""
+    return chr(97 + number // 676) + chr(97 + number // 26 % 26) + chr(97 + number % 26)
+
+
+def _among(shares: Collection[int]) -> str:
+    """The condition that a row is of these shares; numbers all of them, and our own."""
+    if len(shares) == SHARES:
+        return "TRUE"
+    return f"share IN ({', '.join(map(str, sorted(shares)))})" if shares else "FALSE"
 
 
 def _all(db: Reader, rows: Sequence[Row]) -> list[Waiting]:

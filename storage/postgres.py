@@ -1,64 +1,135 @@
-"""PostgreSQL: a pool to read on, and one connection on which turns are committed together."""
+"""PostgreSQL: how the server is reached, and a pool to read on."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from storage.sealing import Seal, Sealed
-from storage.writer import Change, Closed, Miss, Outcome, Row, Unavailable, unexpected
+from storage.batches import columns, numbered, questions
+from storage.sealing import Seal
+from storage.writer import Row, Unavailable
 
-BATCH = 256
 READERS = 8
 RECONNECT_SECONDS = 30.0
+STATEMENTS = 500  # that a connection keeps prepared
+PAGE = 200  # questions in one query at the most
 
-Job = tuple[Sequence[Change], "asyncio.Future[list[Outcome]]"]
-
-# What is wrong with one turn, and must not take its neighbours with it.
-TURNS_OWN = (
-    Miss, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError,
-    asyncpg.SyntaxOrAccessError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
-)  # fmt: skip
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Somebody waits for the answer to this."""
+
+    values: Mapping[str, Any]
+    answer: asyncio.Future[Sequence[Row]]
+
+
 class PostgresReader:
-    """Reads on a pool; statements are prepared once a connection.  Raises `Unavailable`."""
+    """Reads on a pool.  Questions that differ in their values only, asked in one tick of the loop,
+    are one query: that a commit was shared by many turns is what makes them ask at once.
+
+    Raises `Unavailable`.
+    """
 
     def __init__(self, pool: asyncpg.Pool, seal: Seal) -> None:
         self._pool = pool
+        self._asked: dict[tuple[str, bool], list[Question]] = {}
+        self._together: dict[tuple[str, bool], str] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self.open = seal.open
 
     async def rows(self, sql: str, **values: Any) -> Sequence[Row]:
-        statement, names = numbered(sql)
-        with reached():
-            found: Sequence[Row] = await self._pool.fetch(
-                statement, *(values[name] for name in names)
-            )
-        return found
+        return await self._ask(sql, values, one=False)
 
     async def row(self, sql: str, **values: Any) -> Row | None:
-        statement, names = numbered(sql)
-        with reached():
-            found: Row | None = await self._pool.fetchrow(
-                statement, *(values[name] for name in names)
-            )
-        return found
+        found = await self._ask(sql, values, one=True)
+        return found[0] if found else None
 
     async def value(self, sql: str, **values: Any) -> Any:
-        statement, names = numbered(sql)
-        with reached():
-            return await self._pool.fetchval(statement, *(values[name] for name in names))
+        found: Any = await self._ask(sql, values, one=True)
+        return found[0][0] if found else None
 
     async def close(self) -> None:
+        if self._answering:
+            await asyncio.wait(self._answering)
         await self._pool.close()
+
+    async def _ask(self, sql: str, values: Mapping[str, Any], *, one: bool) -> Sequence[Row]:
+        loop = asyncio.get_running_loop()
+        question = Question(values, loop.create_future())
+        alike = self._asked.setdefault((sql, one), [])
+        if not alike:
+            loop.call_soon(self._begin, sql, one)
+        alike.append(question)
+        return await question.answer
+
+    def _begin(self, sql: str, one: bool) -> None:
+        """Whoever had the same question in this tick has asked it by now."""
+        asked = self._asked.pop((sql, one))
+        for start in range(0, len(asked), PAGE):
+            work = self._answer(sql, asked[start : start + PAGE], one)
+            task = asyncio.create_task(work)  # noqa: TID251 - awaited in `close`
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, sql: str, asked: list[Question], one: bool) -> None:
+        try:
+            if len(asked) > 1 and sql.lstrip().startswith("SELECT"):
+                found = await self._fetch_many(sql, asked, one)
+            else:
+                found = [await self._fetch(sql, question, one) for question in asked]
+        except Exception as error:
+            if len(asked) > 1 and not isinstance(error, Unavailable):
+                # One of them cannot be asked; the others can.
+                for question in asked:
+                    await self._answer(sql, [question], one)
+                return
+            found = [error for _ in asked]
+        for question, answer in zip(asked, found, strict=True):
+            if question.answer.done():
+                continue  # whoever asked has been cancelled
+            if isinstance(answer, Exception):
+                question.answer.set_exception(answer)
+            else:
+                question.answer.set_result(answer)
+
+    async def _fetch(self, sql: str, question: Question, one: bool) -> Any:
+        statement, names = numbered(sql)
+        values = [question.values[name] for name in names]
+        with reached():
+            if not one:
+                return await self._pool.fetch(statement, *values)
+            row = await self._pool.fetchrow(statement, *values)
+        return [] if row is None else [row]
+
+    async def _fetch_many(self, sql: str, asked: list[Question], one: bool) -> list[Any]:
+        statement, names = numbered(sql)
+        if not names:
+            return [await self._fetch(sql, asked[0], one)] * len(asked)
+        values = columns([question.values for question in asked], names)
+        with reached():
+            async with self._pool.acquire() as connection:
+                together = self._together.get((sql, one))
+                if together is None:
+                    blanks = dict(zip(names, await types(connection, statement), strict=True))
+                    self._together[sql, one] = together = questions(sql, blanks, one=one)
+                rows = await connection.fetch(together, *values)
+        answers: list[list[Row]] = [[] for _ in asked]
+        for row in rows:
+            answers[row["v_n"] - 1].append(row)
+        return answers
 
 
 @contextmanager
@@ -70,162 +141,34 @@ def reached() -> Iterator[None]:
         raise Unavailable(str(error)) from error
 
 
-class PostgresWriter:
-    """Commits whatever is waiting in one transaction; if one turn misses, each goes on its own.
-
-    Misses are rare, so a batch first runs without savepoints, which would cost
-    two round trips a turn.
-    """
-
-    def __init__(self, url: str, seal: Seal) -> None:
-        self._url = url
-        self._seal = seal
-        self._jobs: asyncio.Queue[Job | None] = asyncio.Queue()
-        self._closed = False
-        self._connection: asyncpg.Connection | None = None
-        self._task = asyncio.ensure_future(self._work())  # noqa: TID251 - awaited in `close`
-
-    async def settle(self, changes: Sequence[Change]) -> list[Outcome]:
-        if self._closed:
-            raise Closed
-        done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._jobs.put_nowait((changes, done))
-        return await done
-
-    async def close(self) -> None:
-        """Finish what was given, then stop."""
-        if not self._closed:
-            self._closed = True
-            self._jobs.put_nowait(None)
-            await self._task
-            if self._connection is not None:
-                await self._connection.close()
-
-    async def _work(self) -> None:
-        while (job := await self._jobs.get()) is not None:
-            batch, last = self._drain(job)
-            _resolve(batch, await self._commit(batch))
-            if last:
-                return
-
-    def _drain(self, first: Job) -> tuple[list[Job], bool]:
-        batch = [first]
-        while len(batch) < BATCH and not self._jobs.empty():
-            job = self._jobs.get_nowait()
-            if job is None:
-                return batch, True
-            batch.append(job)
-        return batch, False
-
-    async def _commit(self, batch: list[Job]) -> list[list[Outcome] | Exception]:
-        """What came of each turn; never raises, for then nobody would ever be answered again."""
-        try:
-            connection = await self._connected()
-            try:
-                async with connection.transaction():
-                    return [await self._apply_all(connection, changes) for changes, _ in batch]
-            except TURNS_OWN:
-                async with connection.transaction():
-                    return [await self._keep(connection, changes) for changes, _ in batch]
-        except Exception as error:
-            # A server that is away, or anything else that is no turn's own fault.
-            await self._hang_up()
-            return [Unavailable(f"{type(error).__name__}: {error}") for _ in batch]
-
-    async def _keep(
-        self, connection: asyncpg.Connection, changes: Sequence[Change]
-    ) -> list[Outcome] | Exception:
-        """Apply one turn's changes under a savepoint; a fault undoes them and nothing else."""
-        try:
-            async with connection.transaction():
-                return await self._apply_all(connection, changes)
-        except asyncpg.IntegrityConstraintViolationError as error:
-            return Miss(str(error))
-        except TURNS_OWN as error:
-            return error
-
-    async def _apply_all(
-        self, connection: asyncpg.Connection, changes: Sequence[Change]
-    ) -> list[Outcome]:
-        return [await self._apply(connection, change) for change in changes]
-
-    async def _apply(self, connection: asyncpg.Connection, change: Change) -> Outcome:
-        statement, names = numbered(change.sql)
-        values = [self._ready(change.values[name]) for name in names]
-        if "RETURNING" in statement:
-            outcome: Outcome = await connection.fetch(statement, *values)
-        else:
-            outcome = touched(await connection.execute(statement, *values))
-        if unexpected(change, outcome):
-            raise Miss(change.sql)
-        return outcome
-
-    def _ready(self, value: Any) -> Any:
-        return self._seal.seal(value) if isinstance(value, Sealed) else value
-
-    async def _connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url)
-        return self._connection
-
-    async def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
-
-
 async def connect(url: str) -> asyncpg.Connection:
     """A connection, tried again for half a minute while the server is away."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type((OSError, asyncpg.CannotConnectNowError)),
-        wait=wait_exponential(multiplier=0.1, max=5),
+        wait=wait_random_exponential(multiplier=0.1, max=5),  # not every process at once
         stop=stop_after_delay(RECONNECT_SECONDS),
         reraise=True,
     ):
         with attempt:
-            connection: asyncpg.Connection = await asyncpg.connect(url)
+            connection: asyncpg.Connection = await asyncpg.connect(
+                url, statement_cache_size=STATEMENTS
+            )
     return connection
 
 
 async def pool(url: str) -> asyncpg.Pool:
     """The readers' connections, tried again for half a minute while the server is away."""
     (await connect(url)).terminate()
-    return await asyncpg.create_pool(url, min_size=1, max_size=READERS)
+    return await asyncpg.create_pool(
+        url, min_size=1, max_size=READERS, statement_cache_size=STATEMENTS, reset=_as_it_is
+    )
 
 
-@lru_cache(maxsize=2048)
-def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """The statement with `$1` for `:name`, and the names in the order of their numbers.
-
-    >>> numbered("SELECT a FROM t WHERE b = :b AND c > :c AND d <> :b")
-    ('SELECT a FROM t WHERE b = $1 AND c > $2 AND d <> $1', ('b', 'c'))
-    """
-    names: list[str] = []
-
-    def number(found: re.Match[str]) -> str:
-        name = found.group(1)
-        if name not in names:
-            names.append(name)
-        return f"${names.index(name) + 1}"
-
-    return re.sub(r"(?<!:):([a-z_]+)", number, sql), tuple(names)
+async def _as_it_is(connection: Any) -> None:
+    """A question leaves nothing behind, and to clear up all the same would be a round trip each."""
 
 
-def touched(tag: str) -> int:
-    """How many rows a command's tag, such as "UPDATE 3", says it touched.
-
-    >>> touched("INSERT 0 1"), touched("BEGIN")
-    (1, 0)
-    """
-    last = tag.rpartition(" ")[2]
-    return int(last) if last.isdigit() else 0
-
-
-def _resolve(batch: list[Job], results: Sequence[list[Outcome] | Exception]) -> None:
-    for (_, done), result in zip(batch, results, strict=True):
-        if done.done():
-            continue  # whoever asked has been cancelled; what was kept is kept
-        if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
+async def types(connection: Any, statement: str) -> list[str]:
+    """The type of each numbered blank of a statement."""
+    prepared = await connection.prepare(statement)
+    return [one.name for one in prepared.get_parameters()]

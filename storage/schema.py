@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from storage.database import is_sqlite, sqlite_path
 
+LOCK = 0x1_2211  # any number, the same for every process of ours
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -37,19 +40,37 @@ async def found(url: str) -> str | None:
 
 async def prepare(url: str) -> None:
     """Give an empty database its tables.  Raises `WrongSchema` for any other than ours."""
-    version = await found(url)
-    if version is None:
-        await asyncio.to_thread(upgrade, url)
-    elif version < head():
+    async with alone(url):
+        version = await found(url)
+        if version is None:
+            await asyncio.to_thread(upgrade, url)
+            return
+    if version < head():
         raise WrongSchema(
             f"the database has schema {version}, this program wants {head()}; make a backup,"
             " then run: python -m bot migrate"
         )
-    elif version > head():
+    if version > head():
         raise WrongSchema(
             f"the database has schema {version}, newer than this program's {head()};"
             " run the newer program"
         )
+
+
+@asynccontextmanager
+async def alone(url: str) -> AsyncIterator[None]:
+    """While no other process changes the schema; on SQLite others find the file locked anyway."""
+    if is_sqlite(url):
+        yield
+        return
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.fetchval("SELECT pg_advisory_lock($1)", LOCK)
+        yield
+    finally:
+        await connection.close()
 
 
 def upgrade(url: str, to: str = "head") -> None:

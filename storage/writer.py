@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from storage.health import Health
+
 
 class Row(Protocol):
     """One row of an answer; `row["name"]` is a column."""
@@ -14,6 +16,10 @@ class Row(Protocol):
 
 
 Outcome = int | Sequence[Row]
+UNKNOWN = -1  # rows touched by a change that may touch none, and was applied with others
+
+
+DIRECTORY = "directory"  # what a change that is `shared` wakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,15 @@ class Change:
     rows:   how many rows it must touch; any other number is a `Miss`
     shared: it changes what is kept in memory (communities, places, wordings), which
             is read anew once it is committed
+    wakes:  one word, such as "out", for those who wait for it: told to every process on
+            this database (PostgreSQL's NOTIFY) in the commit that keeps the change
     """
 
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
     rows: int | None = None
     shared: bool = False
+    wakes: str = ""
 
 
 class Miss(Exception):
@@ -65,11 +74,19 @@ class Reader(Protocol):
 class Writer(Protocol):
     """Keeps changes durably."""
 
+    rings: bool  # whether other processes are there to be told what a change wakes
+    health: Health  # how writing goes
+
+    @property
+    def pid(self) -> int:
+        """The server's number of the connection it writes on; 0 where there is no server."""
+
     async def settle(self, changes: Sequence[Change]) -> list[Outcome]:
         """Keep all of these changes or none; returns when they are safe on disk.
 
-        Returns, for each change, the number of rows it touched, or the rows
-        themselves where its statement says RETURNING.
+        Returns, for each change, the number of rows it touched (`UNKNOWN` at times,
+        where it need not touch any), or the rows themselves where its statement
+        says RETURNING.
         Raises `Miss` when a change touched another number of rows than it must,
         or broke a constraint; `Unavailable` when the database failed.
         """

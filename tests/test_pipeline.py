@@ -235,7 +235,7 @@ async def test_nothing_that_was_taken_in_is_lost_by_stopping(town: Community) ->
     event = ana._event(Kind.SAID, where=Where(id=ana.home), text="before the stop")
     waiting = await house.pipeline._take_down(event)  # taken in, and then the process ended
     assert waiting is not None
-    await house.pipeline.recover()
+    await house.pipeline.take(house.pipeline.shares)
     await house.settled()
     assert ana.last.text == "before the stop 1"
     assert await pending.counts(house.database.reader) == {}

@@ -52,6 +52,7 @@ class Bot:
     environment: dict[str, str]
     folder: Path
     port: int
+    role: tuple[str, ...] = ()  # of several: what of it this process does
     process: asyncio.subprocess.Process | None = None
     lines: list[str] = field(default_factory=list)
     since: int = 0  # the first line of the present process
@@ -76,6 +77,7 @@ class Bot:
         self.since = len(self.lines)
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot", "run", "--config", str(self.folder / "config.toml"),
+            *self.role,
             cwd=ROOT, env=self.environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -128,7 +130,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(url: str, folder: Path, mode: str = "polling") -> AsyncIterator[Place]:
+async def running(
+    url: str, folder: Path, mode: str = "polling", role: tuple[str, ...] = ()
+) -> AsyncIterator[Place]:
     async with BotAPI.start() as api:
         ana, lin = api.person("Ana", language="en"), api.person("Lin", language="en")
         owner = api.person("Olga", language="en")
@@ -149,7 +153,7 @@ async def running(url: str, folder: Path, mode: str = "polling") -> AsyncIterato
             "BOT_STORAGE__URL": url,
             "BOT_STORAGE__SEAL_KEY": fresh_key(),
         }
-        bot = Bot(environment, folder, port)
+        bot = Bot(environment, folder, port, role)
         await bot.start()
         try:
             await api.listening(within=PATIENCE)
@@ -297,7 +301,8 @@ async def test_a_forged_webhook_is_turned_away(url: str, tmp_path: Path) -> None
             assert response.status == 405
 
 
-async def test_a_second_process_on_the_same_database_refuses(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_a_second_process_on_the_same_file_refuses(url: str, tmp_path: Path) -> None:
     async with running(url, tmp_path) as place:
         second = Bot(
             {**place.bot.environment, "BOT_WEB__PORT": str(free_port())}, tmp_path, free_port()
@@ -306,6 +311,74 @@ async def test_a_second_process_on_the_same_database_refuses(url: str, tmp_path:
         assert await asyncio.wait_for(second.process.wait(), PATIENCE) == 1  # type: ignore[union-attr]
         await second.ends(signal.SIGTERM)
         assert "another process is running the bot" in second.log
+
+
+@asynccontextmanager
+async def helped(place: Place, role: str, count: int) -> AsyncIterator[list[Bot]]:
+    """More processes of the same bot, doing this of what there is to do."""
+    helpers = [
+        Bot(place.bot.environment, place.bot.folder, 0, ("--role", role)) for _ in range(count)
+    ]
+    try:
+        for one in helpers:
+            await one.start()
+        for one in helpers:
+            await one.up()
+        yield helpers
+    finally:
+        for one in helpers:
+            await one.ends(signal.SIGTERM)
+            print(one.log)  # noqa: T201 - shown by pytest if the test failed
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("mode", ["polling", "webhook"])
+async def test_workers_share_the_work_and_any_may_be_killed(
+    url: str, tmp_path: Path, mode: str
+) -> None:
+    """One takes in, two deal with it; whoever of the two is killed, the other goes on."""
+    async with (
+        running(url, tmp_path, mode, ("--role", "web")) as place,
+        helped(place, "worker", 2) as (first, second),
+    ):
+        api = place.api
+        for worker in (first, second):  # each has its part of the lanes
+            await worker.tells('"ours": 32')
+        people = [api.person(f"P{n}", language="en") for n in range(24)]
+        for one in people:
+            api.tells(one, "/checkin")
+        await api.until(lambda: any(_from_bot(api, one) for one in people) or None)
+        leading = first if '"duty": "leading"' in first.log else second
+        await leading.ends(signal.SIGKILL)
+        await api.until(lambda: all(_from_bot(api, one) for one in people) or None, within=PATIENCE)
+        await leading.start()
+        await leading.tells('"ours": 32')
+        for one in people:
+            api.tells(one, "/streak")
+        await api.until(
+            lambda: all(len(_from_bot(api, one)) > 1 for one in people) or None, within=PATIENCE
+        )
+        for one in people:
+            assert all("already" not in text for text in _from_bot(api, one))
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_a_rolling_restart_loses_nothing(url: str, tmp_path: Path) -> None:
+    """Two that do everything, on one port, restarted one after the other under load."""
+    async with running(url, tmp_path) as place, helped(place, "all", 1) as (second,):
+        api = place.api
+        await second.tells('"ours": 32')
+        people = [api.person(f"P{n}", language="en") for n in range(24)]
+        for one in people[:12]:
+            api.tells(one, "/checkin")
+        assert await place.bot.ends(signal.SIGTERM) == 0, place.bot.log
+        for one in people[12:]:
+            api.tells(one, "/checkin")
+        await place.bot.start()
+        await place.bot.up()
+        assert await second.ends(signal.SIGTERM) == 0, second.log
+        await api.until(lambda: all(_from_bot(api, one) for one in people) or None, within=PATIENCE)
+        assert [len(_from_bot(api, one)) for one in people] == [1] * 24
 
 
 def _from_bot(api: BotAPI, person: Person) -> list[str]:
