@@ -131,7 +131,8 @@ class Company:
 
     def listens(self, channel: str) -> bool:
         """Whether it is ours to listen to this channel's platform."""
-        return channel in self._duties and self._duties[channel].ours
+        duty = self._duties.get(channel)
+        return self._part.hears and (duty is None or duty.ours)
 
     async def join(self) -> None:
         """Take what is free and fairly ours."""

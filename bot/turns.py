@@ -79,6 +79,8 @@ async def _community(
         return directory.community(spot.community), False
     if event.person is None or not (event.where is None or event.where.private):
         return directory.front_door, False
+    if len(directory.communities) == 1:
+        return directory.front_door, False  # there is no choice
     if (led := directory.community(await _led_to(event, database) or 0)) is not None:
         return led, True
     known = await members.communities_of(
@@ -176,6 +178,8 @@ def _keep_up(turn: Turn, *, known: bool, chosen: bool) -> None:
 
 def _name(turn: Turn) -> None:
     assert turn.event.person is not None
+    if turn.event.person.name == turn.member.name:
+        return
     name = texts.name(turn.event.person.name)
     if turn.event.person.name and name != turn.member.name:
         turn.note(members.renamed(turn.member.id, name))

@@ -13,6 +13,7 @@ from storage.quarantine import Quarantined
 
 TYPES: dict[str, Any] = {"datetime": datetime, "date": date, "time": time}
 MARK = "$"
+PLAIN = frozenset({str, int, float, bool, type(None)})
 NUL = "\\u0000"  # as JSON writes it
 
 _event = msgspec.json.Decoder(Event)
@@ -21,7 +22,8 @@ _letter = msgspec.json.Decoder(Letter)
 
 def packed_event(event: Event) -> str:
     """The event as JSON, without what no database keeps: NUL, and halves of characters."""
-    tagged = msgspec.structs.replace(event, words=_tagged(event.words))
+    words = event.words
+    tagged = msgspec.structs.replace(event, words=_tagged(words)) if words else event
     try:
         packed = msgspec.json.encode(tagged).decode()
     except UnicodeEncodeError:
@@ -37,7 +39,8 @@ def event(payload: str) -> Event:
 
 def packed_letter(letter: Letter) -> str:
     """The letter as JSON."""
-    return msgspec.json.encode(_mapped(letter, _tagged)).decode()
+    tagged = letter if _is_json(letter) else _mapped(letter, _tagged)
+    return msgspec.json.encode(tagged).decode()
 
 
 def letter(payload: str) -> Letter:
@@ -94,6 +97,22 @@ def _whole(value: Any) -> Any:
         case list() | tuple():
             return [_whole(item) for item in value]
     return value
+
+
+def _is_json(letter: Letter) -> bool:
+    """Whether its words are such as JSON has: most are, and need no second look."""
+    reply = letter.reply
+    return (
+        reply is not None
+        and letter.act is None
+        and reply.picture is None
+        and _plain(reply.words)
+        and all(_plain(button.words) for row in reply.buttons for button in row)
+    )
+
+
+def _plain(words: dict[str, Any]) -> bool:
+    return all(type(value) in PLAIN for value in words.values())
 
 
 def _mapped(one: Letter, change: Any) -> Letter:

@@ -200,6 +200,10 @@ class Switchboard:
     spoken: dict[Speaker, tuple[str, Handler]] = field(default_factory=dict)
     desk: tuple[str, Handler] | None = None
     starts: dict[str, tuple[str, Handler]] = field(default_factory=dict)
+    editors: list[tuple[str, Handler]] = field(default_factory=list)  # who hears of edits
+    gates: list[tuple[str, Gate]] = field(default_factory=list)  # in the order of their names
+    _watchers: dict[Kind, list[tuple[str, Handler]]] = field(default_factory=dict)
+    _listeners: dict[Fact, list[tuple[str, Handler]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, routers: Iterable[Router]) -> Switchboard:
@@ -238,34 +242,20 @@ class Switchboard:
             if self.desk is not None:
                 raise Conflict(f"staff talk is claimed by {self.desk[0]} and {router.name}")
             self.desk = (router.name, handler)
+        for kind_of_event, handler in router.watchers:
+            self._watchers.setdefault(kind_of_event, []).append((router.name, handler))
+        for fact, handler in router.listeners:
+            self._listeners.setdefault(fact, []).append((router.name, handler))
+        self.editors += [(router.name, handler) for handler in router.edits]
+        self.gates += [(router.name, gate) for gate in router.gates]
 
     def watching(self, kind: Kind) -> list[tuple[str, Handler]]:
         """Who hears of this kind of event."""
-        return [
-            (router.name, handler)
-            for router in self.routers
-            for watched, handler in router.watchers
-            if watched is kind
-        ]
+        return self._watchers.get(kind, [])
 
     def listening(self, fact: Fact) -> list[tuple[str, Handler]]:
         """Who hears of this fact."""
-        return [
-            (router.name, handler)
-            for router in self.routers
-            for heard, handler in router.listeners
-            if heard is fact
-        ]
-
-    @property
-    def editors(self) -> list[tuple[str, Handler]]:
-        """Who hears of edits."""
-        return [(router.name, handler) for router in self.routers for handler in router.edits]
-
-    @property
-    def gates(self) -> list[tuple[str, Gate]]:
-        """Every gate, in the order of the capabilities' names."""
-        return [(router.name, gate) for router in self.routers for gate in router.gates]
+        return self._listeners.get(fact, [])
 
     @property
     def dailies(self) -> list[Daily]:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -160,7 +160,13 @@ def _plural(language: str, key: str, forms: Mapping[str, str], words: Mapping[st
     if not isinstance(amount, int | float):
         raise BadText(f"{key} in {language}: {forms['by']} is not a number")
     exact = forms.get(f"={amount}")
-    return exact or forms.get(_locale(language).plural_form(amount)) or forms["other"]
+    return exact or forms.get(_case(language, amount)) or forms["other"]
+
+
+@lru_cache(maxsize=4096)
+def _case(language: str, amount: float) -> str:
+    """CLDR's name for how the language counts so many."""
+    return str(_locale(language).plural_form(amount))
 
 
 @cache
