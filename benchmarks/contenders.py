@@ -25,15 +25,17 @@ class Place:
     folder: Path  # new and empty, on a disk
     api: str
     port: int  # for a webhook
+    count: int  # how many updates it is given, besides as many to warm up
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """How a bot is started there."""
 
-    command: list[str]
+    commands: tuple[list[str], ...]  # one for each of its processes
     environment: dict[str, str]
     others: tuple[int, ...] = ()  # processes that already run and work for it, such as a server
+    heard: int = 0  # how many updates it was told of in its earlier lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,17 @@ class Work:
     name: str
     warm_up: str
     people: int = 0  # how many take turns; 0: each speaks once
+    crowd: int = 0  # those who speak are drawn from so many, known to the bot before
     rate: float = 0.0  # updates a second; 0: as fast as the bot takes them
+    half_of: str = ""  # or half as many as this contender took in this run, where it has run
+
+    def counted(self, count: int) -> int:
+        """How many of so many updates are given; nobody checks in twice a day."""
+        return min(count, self.crowd or count)
 
     def told(self, count: int) -> int:
         """How often this was said in a round of so many updates, the warm-up included."""
-        return count + self.people if self.warm_up == self.name else count
+        return count + self.people if self.warm_up == self.name else self.counted(count)
 
 
 CHECK_IN = Work("checkin", warm_up="start")
@@ -67,11 +75,16 @@ async def nothing_left(_: Place) -> None:
     """There is nothing to clear away but the folder."""
 
 
+async def nothing_awaited(_: Place) -> None:
+    """It is ready as soon as it listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """A bot with its work.
 
     prepare: makes ready whatever all its rounds share; raises `NotMeasured`
+    settled: returns once its processes have shared the work among them
     check:   what is wrong with what it kept of so many updates; empty if nothing is
     finish:  clears away what a round left outside of its folder
     """
@@ -80,6 +93,7 @@ class Contender:
     start: Callable[[Place], Awaitable[Start]]
     work: Work = CHECK_IN
     prepare: Callable[[], Awaitable[None]] = nothing_shared
+    settled: Callable[[Place], Awaitable[None]] = nothing_awaited
     check: Callable[[Place, int], Awaitable[str]] = unchecked
     finish: Callable[[Place], Awaitable[None]] = nothing_left
 
@@ -102,13 +116,13 @@ def peers() -> list[Contender]:
 def _python(name: str, module: str, mode: str = "polling") -> Contender:
     async def start(place: Place) -> Start:
         command = [str(installed.PYTHON), "-m", f"benchmarks.peers.{module}"]
-        return Start(command, surroundings(place) | {"BENCH_MODE": mode})
+        return Start((command,), surroundings(place) | {"BENCH_MODE": mode})
 
     return Contender(name, start, prepare=_python_ready)
 
 
 async def _grammy(place: Place) -> Start:
-    return Start(["node", str(installed.NODE / "grammy.mjs")], surroundings(place))
+    return Start((["node", str(installed.NODE / "grammy.mjs")],), surroundings(place))
 
 
 def surroundings(place: Place) -> dict[str, str]:

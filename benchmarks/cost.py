@@ -9,6 +9,7 @@ from pathlib import Path
 
 PROCESSES = Path("/proc")
 TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
@@ -18,6 +19,11 @@ def cpu_seconds(roots: Iterable[int]) -> float:
     what lives is known to the nanosecond.
     """
     return sum(_own_seconds(pid) + _waited_for(pid) for pid in trees(roots))
+
+
+def memory(roots: Iterable[int]) -> float:
+    """The memory that these processes, and all they started, have at present, in MB."""
+    return sum(_resident(pid) for pid in trees(roots))
 
 
 def peak_memory(roots: Iterable[int]) -> float:
@@ -57,6 +63,14 @@ def _own_seconds(pid: int) -> float:
 def _waited_for(pid: int) -> float:
     fields = _fields(pid)
     return (int(fields[13]) + int(fields[14])) / TICK if fields else 0.0
+
+
+def _resident(pid: int) -> float:
+    try:
+        sizes = (PROCESSES / str(pid) / "statm").read_text()
+    except OSError:
+        return 0.0
+    return int(sizes.split()[1]) * PAGE / 2**20
 
 
 def _peak(pid: int) -> float:

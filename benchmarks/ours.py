@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
-import secrets
 import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks import cost, talk
+from benchmarks import race, talk
 from benchmarks.contenders import (
     CHATTER,
     CHECK_IN,
@@ -23,14 +22,20 @@ from benchmarks.contenders import (
     Start,
     Work,
 )
+from benchmarks.postgres import Postgres
+from storage.pending import SHARES
 from storage.sealing import fresh_key
 
+COMMUNITY = "Harbour Tea"
 CONFIG = """
 [telegram]
 api = "{api}"
 mode = "{mode}"
 webhook_url = "http://127.0.0.1:{port}/hooks/telegram"
-per_second = 1000000.0  # the platform's limit is not what is measured
+per_second = {per_second:.1f}
+
+[storage]
+keep_days = 36500  # a database that was filled on another day stays as it is
 
 [web]
 port = {port}
@@ -38,166 +43,192 @@ port = {port}
 [checkin]
 remind_at = {remind_at}  # not during the round
 
+[quiet_hours]  # none: what is said unasked is said at once
+start = 00:00:00
+end = 00:00:00
+
 [[community]]
-name = "Harbour Tea"
+name = "{community}"
 telegram.chats = [{group}]
 """
+UNLIMITED = 1_000_000.0  # messages a second: the platform's limit is not what is measured
 
 # What must have been kept of each work, if so many updates were told of.
 KEPT = {
-    "checkin": "SELECT count(*) FROM facts WHERE name = 'checked_in'",
-    "chatter": "SELECT count(*) FROM interactions WHERE direction = 'in' AND kind = 'said'",
+    "checkin": "SELECT count(*) FROM facts WHERE name = 'checked_in' AND at >= {since}",
+    "chatter": (
+        "SELECT count(*) FROM interactions"
+        " WHERE direction = 'in' AND kind = 'said' AND at >= {since}"
+    ),
 }
+
+CHECK_IN_NAME = "ours, check-in"
+WORKERS = 3
+SHARING = 30.0  # seconds that processes may take to divide the work
 
 
 def contenders(postgres: Postgres, rate: float) -> list[Contender]:
     """Our bot with every work it is measured at.
 
-    rate: updates a second, where it is measured how long an answer takes
+    rate: updates a second, where it is measured how long an answer takes; 0: half of what it takes
     """
-    steady = replace(CHECK_IN, rate=rate)
+    if rate:
+        steady = _on_sqlite(f"ours, check-in, {rate:g} a second", replace(CHECK_IN, rate=rate))
+    else:
+        half = replace(CHECK_IN, rate=500, half_of=CHECK_IN_NAME)
+        steady = _on_sqlite("ours, check-in, half load", half)
     return [
-        _on_sqlite("ours, check-in", CHECK_IN),
+        _on_sqlite(CHECK_IN_NAME, CHECK_IN),
         _on_sqlite("ours, check-in, webhook", CHECK_IN, "webhook"),
         _on_sqlite("ours, group chatter", CHATTER),
-        _on_sqlite(f"ours, check-in, {rate:g} a second", steady),
+        steady,
         _on_postgres("ours, check-in, PostgreSQL", CHECK_IN, postgres),
+        _on_postgres("ours, check-in, PostgreSQL, 3 workers", CHECK_IN, postgres, workers=WORKERS),
+        _on_postgres("ours, check-in, PostgreSQL, webhook", CHECK_IN, postgres, "webhook"),
+        _on_postgres(
+            "ours, check-in, PostgreSQL, webhook, 3 workers",
+            CHECK_IN,
+            postgres,
+            "webhook",
+            workers=WORKERS,
+        ),
         _on_postgres("ours, group chatter, PostgreSQL", CHATTER, postgres),
     ]
 
 
 def _on_sqlite(name: str, work: Work, mode: str = "polling") -> Contender:
     async def start(place: Place) -> Start:
-        return Start(_command(place), _surroundings(place, f"sqlite:///{_file(place)}", mode))
+        return started(place, on_disk(place), mode=mode)
 
     async def check(place: Place, count: int) -> str:
-        with sqlite3.connect(_file(place)) as connection:
-            return _missing(connection.execute(KEPT[work.name]).fetchone()[0], count)
+        return missing(kept_on_disk(file(place), asked(work)), count)
 
     return Contender(name, start, work, check=check)
 
 
-def _on_postgres(name: str, work: Work, postgres: Postgres) -> Contender:
+def _on_postgres(
+    name: str, work: Work, postgres: Postgres, mode: str = "polling", *, workers: int = 1
+) -> Contender:
     async def start(place: Place) -> Start:
         url = await postgres.create(place)
-        return Start(_command(place), _surroundings(place, url, "polling"), (postgres.pid,))
+        return started(place, url, mode=mode, others=(postgres.pid,), processes=workers)
+
+    async def settled(place: Place) -> None:
+        await divided(place, workers)
 
     async def check(place: Place, count: int) -> str:
-        return _missing(await postgres.value(place, KEPT[work.name]), count)
+        return missing(await postgres.value(place, asked(work)), count)
 
-    return Contender(name, start, work, prepare=postgres.prepare, check=check, finish=postgres.drop)
+    return Contender(
+        name,
+        start,
+        work,
+        prepare=postgres.prepare,
+        settled=settled,
+        check=check,
+        finish=postgres.drop,
+    )
 
 
-def _command(place: Place) -> list[str]:
-    return [sys.executable, "-m", "bot", "run", "--config", str(place.folder / "config.toml")]
+def started(
+    place: Place,
+    url: str,
+    *,
+    mode: str = "polling",
+    per_second: float = UNLIMITED,
+    seal_key: str = "",
+    others: tuple[int, ...] = (),
+    processes: int = 1,
+    heard: int = 0,
+) -> Start:
+    """How the bot is started there, on the database at this URL.
 
-
-def _surroundings(place: Place, url: str, mode: str) -> dict[str, str]:
+    processes: how many of it share the database, and the port
+    seal_key:  of what is sealed in it already, if anything is
+    """
     later = (datetime.now(UTC) + timedelta(hours=6)).strftime("%H:%M:%S")
     config = CONFIG.format(
-        api=place.api, mode=mode, port=place.port, group=talk.GROUP, remind_at=later
+        api=place.api,
+        mode=mode,
+        port=place.port,
+        per_second=per_second,
+        remind_at=later,
+        community=COMMUNITY,
+        group=talk.GROUP,
     )
     (place.folder / "config.toml").write_text(config, "utf-8")
-    return {
+    environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("BOT_")},
         "BOT_TELEGRAM__TOKEN": TOKEN,
         "BOT_TELEGRAM__WEBHOOK_SECRET": "only-telegram-knows",
         "BOT_STORAGE__URL": url,
-        "BOT_STORAGE__SEAL_KEY": fresh_key(),
+        "BOT_STORAGE__SEAL_KEY": seal_key or fresh_key(),
     }
+    return Start((command(place, "run"),) * processes, environment, others, heard)
 
 
-def _file(place: Place) -> Path:
+def command(place: Place, name: str, *words: str) -> list[str]:
+    """One of the bot's own commands, there."""
+    return [
+        sys.executable,
+        "-m",
+        "bot",
+        name,
+        "--config",
+        str(place.folder / "config.toml"),
+        *words,
+    ]
+
+
+def file(place: Place) -> Path:
+    """Where its SQLite database is."""
     return place.folder / "bench.sqlite"
 
 
-def _missing(found: int, count: int) -> str:
-    return "" if found == count else f"{found} of {count} were kept"
+def on_disk(place: Place) -> str:
+    """The URL of that."""
+    return f"sqlite:///{file(place)}"
 
 
-@dataclass
-class Postgres:
-    """A PostgreSQL for all rounds, with a database for each; its processes are counted as ours.
+async def divided(place: Place, processes: int) -> None:
+    """Wait until all its processes run, and each has its share of the lanes.
 
-    Its settings are a durable server's.  Without an address of somebody's own it is the one that
-    the tests start, whose data lies in memory: its CPU is measured then, and no disk.
+    Raises `NotMeasured` if that does not come about.
     """
+    fair = -(-SHARES // processes)
+    try:
+        async with asyncio.timeout(SHARING):
+            while True:
+                theirs = [_share(lines) for lines in race.logs(place)]
+                if sum(theirs) == SHARES and min(theirs) > 0 and max(theirs) <= fair:
+                    return
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise NotMeasured("its processes did not share the work") from None
 
-    address: str = ""
-    pid: int = 0
-    _databases: dict[Path, str] = field(default_factory=dict)
-    _opened: ExitStack = field(default_factory=ExitStack)
 
-    async def prepare(self) -> None:
-        """Start it, or find the one whose address was given.  Raises `NotMeasured`."""
-        if self.pid:
-            return
-        if not self.address:
-            self.address = self._started()
-        try:
-            await self._find()
-        except OSError as error:
-            raise NotMeasured(f"PostgreSQL cannot be reached: {error}") from error
+def _share(lines: list[str]) -> int:
+    """How much of the work a process has, as it last logged that; 0 before it runs."""
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    shares = [one["ours"] for one in told if one.get("event") in ("crew.took", "crew.gave")]
+    runs = any(one.get("event") == "running" for one in told)
+    return int(shares[-1]) if runs and shares else 0
 
-    def _started(self) -> str:
-        try:
-            from tests import postgres
-        except ImportError as error:
-            raise NotMeasured(f"no PostgreSQL: {error}; install '.[test]'") from error
-        try:
-            return self._opened.enter_context(postgres.running()).address
-        except (RuntimeError, OSError) as error:
-            raise NotMeasured(f"PostgreSQL does not start: {error}") from error
 
-    async def _find(self) -> None:
-        """Make its settings those of a server that loses nothing, and find its first process."""
-        for name in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
-            await self._run(f"ALTER SYSTEM SET {name} = on")
-        await self._run("SELECT pg_reload_conf()")
-        backend = await self._ask(self.address, "SELECT pg_backend_pid()", then=cost.parent)
-        if not backend:
-            raise NotMeasured("the PostgreSQL at that address does not run on this machine")
-        self.pid = backend
+def asked(work: Work, since: int = 0) -> str:
+    """The question how often this was said.
 
-    async def create(self, place: Place) -> str:
-        """An empty database for this place; its URL."""
-        name = f"bench_{secrets.token_hex(6)}"
-        await self._run(f"CREATE DATABASE {name}")
-        self._databases[place.folder] = name
-        return self._url(name)
+    since: microseconds since 1970
+    """
+    return KEPT[work.name].format(since=since)
 
-    async def value(self, place: Place, sql: str) -> int:
-        """One number out of the place's database."""
-        return await self._ask(self._url(self._databases[place.folder]), sql)
 
-    async def drop(self, place: Place) -> None:
-        """Let the place's database go."""
-        name = self._databases.pop(place.folder, None)
-        if name is not None:
-            await self._run(f"DROP DATABASE {name} WITH (FORCE)")
+def kept_on_disk(path: Path, question: str) -> int:
+    """A number out of an SQLite database."""
+    with sqlite3.connect(path) as connection:
+        return int(connection.execute(question).fetchone()[0])
 
-    def close(self) -> None:
-        """Stop it, if it was started here."""
-        self._opened.close()
 
-    def _url(self, name: str) -> str:
-        return f"{self.address.rpartition('/')[0]}/{name}"
-
-    async def _run(self, sql: str) -> None:
-        import asyncpg
-
-        connection = await asyncpg.connect(self.address)
-        try:
-            await connection.execute(sql)
-        finally:
-            await connection.close()
-
-    async def _ask(self, url: str, sql: str, *, then: Callable[[int], int] = int) -> int:
-        """One number; `then` is asked of it while the connection is still open."""
-        import asyncpg
-
-        connection = await asyncpg.connect(url)
-        try:
-            return then(await connection.fetchval(sql))
-        finally:
-            await connection.close()
+def missing(found: int, count: int) -> str:
+    """What is wrong if so many were kept of so many; empty if nothing is."""
+    return "" if found == count else f"{found} of {count} were kept"

@@ -13,8 +13,9 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,32 +34,50 @@ ME = {
     "can_read_all_group_messages": True,
     "supports_inline_queries": False,
 }
+STRIDE = 786_433  # a prime
 RETRY_SECONDS = 0.05  # before an update is brought again to a webhook that did not take it
 
 
 class Order(msgspec.Struct):
-    """What to do: `load` prepares updates, `open` lets them go."""
+    """What to do.
 
-    do: Literal["load", "open"]
-    work: str = ""  # a name in benchmarks/talk.py
-    first: int = 0  # the number of the first person, counted on from update to update
+    load: prepare updates; open: let them go
+    watch: look at how the next `count` messages come, which nobody asked for
+    look: tell how things stand
+    """
+
+    do: Literal["load", "open", "watch", "look"]
+    work: str = ""  # what is said, as in benchmarks/talk.py
     count: int = 0
     people: int = 0  # after so many, the first speaks again; 0: everybody once
+    crowd: int = 0  # those who speak are drawn from so many, by the numbers of their updates
+    heard: int = 0  # updates that the bot was told of in its earlier lives: numbers go on there
     rate: float = 0.0  # updates a second; 0: as fast as they are fetched
+
+
+Loaded = tuple[int, bytes, "int | None"]  # number, update, and where an answer is due
 
 
 class News(msgspec.Struct, omit_defaults=True):
     """What happened.
 
     listening: at `url`; ready: the bot waits for updates
-    taken: the bot has confirmed every update; answered: every chat spoken in was written to
+    taken: the bot has confirmed every update; answered: so is everything that was said to it
+    said: as many messages have come as were watched for
+    stands: how things stand
     """
 
-    told: Literal["listening", "ready", "loaded", "taken", "answered"]
+    told: Literal["listening", "ready", "loaded", "taken", "answered", "said", "stands"]
     url: str = ""
     sends: int = 0
-    seconds: float = 0.0  # since the gate was opened
+    seconds: float = 0.0  # since the gate was opened; of what was watched, from first to last
     waits: list[float] = []  # seconds from handing an update out to its answer, where asked for
+    held: int = 0  # updates that the bot has not taken yet
+    gone: int = 0  # updates that could be taken since the gate was opened
+    owed: int = 0  # answers that are still due
+    disorder: int = 0  # answers to errands that came in another order than the errands
+    busiest: int = 0  # messages in the fullest span of a second
+    chats: int = 0  # in which they were
 
 
 class Telegram:
@@ -68,11 +87,16 @@ class Telegram:
         self._tell = tell
         self._ready = False
         self._hook: tuple[str, str] | None = None  # address and secret
-        self._loaded: deque[tuple[int, bytes]] = deque()
-        self._waiting: deque[tuple[int, bytes]] = deque()  # handed out in order until confirmed
+        self._loaded: deque[Loaded] = deque()
+        self._waiting: deque[Loaded] = deque()  # handed out in order until confirmed
         self._number = 0  # of the last update made
-        self._unanswered: dict[int, float] = {}  # chat → when it was spoken in
+        self._gone = 0
+        self._owed: dict[int, int] = {}  # chat → how many answers are due there
+        self._due = 0  # and in all
+        self._spoken: dict[int, float] = {}  # chat → when it was spoken in
         self._waits: list[float] = []
+        self._errands = Errands()
+        self._watch: Watch | None = None
         self._sends = 0
         self._message = 0
         self._opened = 0.0
@@ -86,22 +110,28 @@ class Telegram:
     def load(self, order: Order) -> None:
         """Prepare updates, all in bytes, so that handing them out costs next to nothing."""
         self._pace = order.rate
-        self._unanswered.clear()
+        self._owed.clear()
+        self._errands.begin(order.work)
+        self._number = max(self._number, order.heard)
         for nth in range(order.count):
             self._number += 1
-            person = order.first + (nth % order.people if order.people else nth)
-            chat, update = talk.update(order.work, self._number, person)
-            self._loaded.append((self._number, msgspec.json.encode(update)))
+            if order.crowd:
+                person, before = drawn(self._number, order.crowd), 0
+            else:
+                before, person = divmod(nth, order.people) if order.people else (0, nth)
+            chat, update = talk.update(order.work, self._number, person, before)
+            self._loaded.append((self._number, msgspec.json.encode(update), chat))
             if chat is not None:
-                self._unanswered[chat] = 0.0
+                self._owed[chat] = self._owed.get(chat, 0) + 1
+        self._due = sum(self._owed.values())
         self._tell(News("loaded"))
 
     async def open(self) -> None:
         """Let the prepared updates go."""
-        self._sends = 0
+        self._sends = self._gone = 0
         self._waits = []
+        self._spoken.clear()
         self._opened = time.perf_counter()
-        self._unanswered = dict.fromkeys(self._unanswered, self._opened)
         if self._pace:
             await self._trickle()
         else:
@@ -109,24 +139,41 @@ class Telegram:
 
     async def _trickle(self) -> None:
         """Let them go at their pace, however late this task itself is woken."""
-        chats = list(self._unanswered)
-        gone = 0
         while self._loaded:
             await asyncio.sleep(0.002)
-            due = int((time.perf_counter() - self._opened) * self._pace) - gone
-            now = time.perf_counter()
-            self._unanswered.update(dict.fromkeys(chats[gone : gone + due], now))
+            due = int((time.perf_counter() - self._opened) * self._pace) - self._gone
             await self._release(min(due, len(self._loaded)))
-            gone += max(due, 0)
 
     async def _release(self, count: int) -> None:
+        now = time.perf_counter()
+        self._gone += count
         for _ in range(count):
-            self._waiting.append(self._loaded.popleft())
+            one = self._loaded.popleft()
+            self._waiting.append(one)
+            if self._pace and one[2] is not None:
+                self._spoken.setdefault(one[2], now)
         held, self._held = self._held, []
         for line, _ in held:
             line.give_updates(0)
         async with self._more:
             self._more.notify_all()
+
+    def watch(self, count: int) -> None:
+        """Look at how the next messages come."""
+        self._watch = Watch(count)
+
+    def look(self) -> None:
+        """Tell how things stand."""
+        self._tell(
+            News(
+                "stands",
+                sends=self._sends,
+                held=len(self._waiting),
+                gone=self._gone,
+                owed=self._due,
+                disorder=self._errands.disorder,
+            )
+        )
 
     # ---------------------------------------------------------------- as asked by the bot
 
@@ -137,7 +184,7 @@ class Telegram:
                 line.give_updates(int(values.get("offset") or 0), values.get("timeout"))
                 return None
             case "sendmessage":
-                return self._said(int(values["chat_id"]))
+                return self._said(int(values["chat_id"]), str(values.get("text", "")))
             case "getme":
                 return success(ME)
             case "setwebhook":
@@ -158,7 +205,7 @@ class Telegram:
             if had:
                 self._taken()
             return None
-        batch = [waiting[n][1] for n in range(min(BATCH, len(waiting)))]
+        batch = [one for _, one, _ in islice(waiting, BATCH)]
         return b'{"ok":true,"result":[' + b",".join(batch) + b"]}"
 
     def hold(self, line: Line, seconds: int) -> None:
@@ -170,15 +217,13 @@ class Telegram:
         """The poll waits no longer."""
         self._held = [one for one in self._held if one[0] is not line]
 
-    def _said(self, chat: int) -> bytes:
+    def _said(self, chat: int, text: str) -> bytes:
         self._sends += 1
         self._message += 1
-        spoken = self._unanswered.pop(chat, None)
-        if spoken is not None:
-            if self._pace:
-                self._waits.append(time.perf_counter() - spoken)
-            if not self._unanswered and not self._loaded:
-                self._announce("answered")
+        if self._owed.get(chat):
+            self._answered(chat, text)
+        if self._watch is not None and (news := self._watch.saw(chat, time.perf_counter())):
+            self._tell(news)
         kind = "private" if chat > 0 else "supergroup"
         told = {
             "message_id": self._message,
@@ -188,6 +233,15 @@ class Telegram:
             "text": "noted",
         }
         return success(told)
+
+    def _answered(self, chat: int, text: str) -> None:
+        self._owed[chat] -= 1
+        self._due -= 1
+        self._errands.saw(chat, text)
+        if (spoken := self._spoken.pop(chat, None)) is not None:
+            self._waits.append(time.perf_counter() - spoken)
+        if not self._due:
+            self._announce("answered")
 
     def _taken(self) -> None:
         if not self._loaded:
@@ -225,6 +279,78 @@ class Telegram:
                     self._waiting.appendleft(one)
                     await asyncio.sleep(RETRY_SECONDS)
             self._taken()
+
+
+class Errands:
+    """Knows what each errand is answered with, and whether the answers come in their order.
+
+    Those who come later run them one after the other, as whoever came first did, alone.
+    """
+
+    def __init__(self) -> None:
+        self.disorder = 0
+        self._answers: dict[str, int] = {}  # text → which errand it answers
+        self._next: dict[int, int] = {}  # chat → which errand is answered there next
+        self._work = ""
+
+    def begin(self, work: str) -> None:
+        """This is said from now on; each errand alone, to begin with."""
+        self._work = work
+        self._next.clear()
+
+    def saw(self, chat: int, text: str) -> None:
+        """It was answered with this."""
+        if self._work in talk.ERRANDS:
+            self._answers.setdefault(text, talk.ERRANDS.index(self._work))
+        elif self._work == "errands":
+            nth = self._next.get(chat, 0)
+            self.disorder += self._answers.get(text) != nth
+            self._next[chat] = (nth + 1) % len(talk.ERRANDS)
+
+
+class Watch:
+    """Looks at how so many messages come."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._times: list[float] = []
+        self._chats: set[int] = set()
+
+    def saw(self, chat: int, at: float) -> News | None:
+        """One more; what there is to tell of them if it was the last.
+
+        at: seconds, by whatever clock
+        """
+        self._times.append(at)
+        self._chats.add(chat)
+        if len(self._times) != self._count:
+            return None
+        return News(
+            "said",
+            sends=self._count,
+            seconds=at - self._times[0],
+            busiest=busiest(self._times),
+            chats=len(self._chats),
+        )
+
+
+def busiest(times: Sequence[float], span: float = 1.0) -> int:
+    """How many of these rising times fall into the fullest span of so many seconds.
+
+    >>> busiest([0.0, 0.5, 0.9, 1.0, 1.2, 3.0])
+    4
+    """
+    most = first = 0
+    for number, at in enumerate(times):
+        while times[first] <= at - span:
+            first += 1
+        most = max(most, number - first + 1)
+    return most
+
+
+def drawn(number: int, crowd: int) -> int:
+    """Who of so many speaks in this update: neighbours are far apart, and none twice in a round."""
+    return number * STRIDE % crowd
 
 
 class Door:
@@ -365,13 +491,19 @@ async def main() -> None:
     port = listening.sockets[0].getsockname()[1]
     tell(News("listening", url=f"http://127.0.0.1:{port}"))
     orders = asyncio.StreamReader(limit=2**20)
+    opening: list[asyncio.Task[None]] = []
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():
         order = msgspec.json.decode(line, type=Order)
-        if order.do == "load":
-            telegram.load(order)
-        else:
-            await telegram.open()
+        match order.do:
+            case "load":
+                telegram.load(order)
+            case "open":
+                opening.append(loop.create_task(telegram.open()))
+            case "watch":
+                telegram.watch(order.count)
+            case "look":
+                telegram.look()
 
 
 def tell(news: News) -> None:

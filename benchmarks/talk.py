@@ -20,14 +20,24 @@ CHATTER = (
     "ok",
 )
 
+ERRANDS = ("help", "quiet", "privacy")  # commands whose answers differ, and are alike for everybody
 
-def update(work: str, number: int, person: int) -> tuple[int | None, dict[str, Any]]:
+
+def update(
+    work: str, number: int, person: int, before: int = 0
+) -> tuple[int | None, dict[str, Any]]:
     """One update, and the chat in which an answer to it is due, if any.
 
-    work:   "start" and "checkin" are commands in private, "chatter" is talk in a group
+    work:   a command in private such as "checkin"; "chatter" is talk in a group, "town" half of
+            that and half check-ins, "errands" one of `ERRANDS` after the other
     number: the update's, which also is the message's
     person: who speaks, counted from 0
+    before: how often they have spoken before
     """
+    if work == "errands":
+        work = ERRANDS[before % len(ERRANDS)]
+    if work == "town":
+        work = "chatter" if (person + before) % 2 else "checkin"
     if work == "chatter":
         text = CHATTER[number % len(CHATTER)]
         return None, _message(number, person, _group(), text, command=False)
@@ -41,7 +51,7 @@ def _message(
     said: dict[str, Any] = {
         "message_id": number,
         "from": {"id": FIRST_PERSON + person, "is_bot": False, "language_code": "en"}
-        | _names(person),
+        | {"first_name": name(person), "username": username(person)},
         "chat": chat,
         "date": int(time.time()),
         "text": text,
@@ -51,12 +61,19 @@ def _message(
     return {"update_id": number, "message": said}
 
 
-def _names(person: int) -> dict[str, str]:
-    return {"first_name": NAMES[person % len(NAMES)], "username": f"person_{person}"}
+def name(person: int) -> str:
+    """What this person calls themselves."""
+    return NAMES[person % len(NAMES)]
+
+
+def username(person: int) -> str:
+    """By which others find them."""
+    return f"person_{person}"
 
 
 def _private(person: int) -> dict[str, Any]:
-    return {"id": FIRST_PERSON + person, "type": "private"} | _names(person)
+    named = {"first_name": name(person), "username": username(person)}
+    return {"id": FIRST_PERSON + person, "type": "private"} | named
 
 
 def _group() -> dict[str, Any]:

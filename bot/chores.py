@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from bot import config, wire
+from bot import config, setaside
 from bot.config import Config
+from bot.setaside import Tried
 from handlers import discovered
 from handlers.router import Switchboard
-from storage import database, pending, schema
+from storage import database, schema
 from storage import quarantine as held
 from storage.database import Database
-from storage.writer import Miss
 
 
 def migrate(file: Path, *, to: str, check: bool) -> int:
@@ -109,24 +109,19 @@ async def _shown(opened: Database, *, whole: bool) -> int:
 
 
 async def _retried(opened: Database, *, number: int) -> int:
-    """Put it back among what waits; a bot that is running takes it up within half a minute."""
-    one = await held.by_id(opened.reader, number)
-    if one is None:
-        _tell(f"there is nothing set aside under number {number}")
-        return 1
-    again = wire.waiting_again(one)
-    if again is None:
-        _tell(f"{number} is no event or letter that could be read: it can only be dropped")
-        return 1
-    await opened.writer.settle([held.released(number), pending.put(again, at=one.at)])
-    _tell(f"{number} waits for another try")
-    return 0
+    match await setaside.retry(opened, number):
+        case Tried.WAITS:
+            _tell(f"{number} waits for another try")
+            return 0
+        case Tried.GONE:
+            _tell(f"there is nothing set aside under number {number}")
+        case Tried.UNREADABLE:
+            _tell(f"{number} is no event or letter that could be read: it can only be dropped")
+    return 1
 
 
 async def _dropped(opened: Database, *, number: int) -> int:
-    try:
-        await opened.writer.settle([held.released(number)])
-    except Miss:
+    if not await setaside.drop(opened, number):
         _tell(f"there is nothing set aside under number {number}")
         return 1
     _tell(f"{number} is gone")

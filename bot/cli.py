@@ -66,6 +66,13 @@ def quarantine(arguments: argparse.Namespace) -> int:
     )
 
 
+def broadcast(arguments: argparse.Namespace) -> int:
+    """Write a message to many members, or show and steer those that are under way."""
+    from bot.campaigns import broadcast as broadcasting
+
+    return broadcasting(arguments)
+
+
 def key(arguments: argparse.Namespace) -> int:
     """Make a key to seal names and messages with, for BOT_STORAGE__SEAL_KEY."""
     from storage.sealing import fresh_key
@@ -75,7 +82,7 @@ def key(arguments: argparse.Namespace) -> int:
 
 
 COMMANDS: tuple[Command, ...] = (
-    run, playground, check, migrate, capabilities, timetable, quarantine, key,
+    run, playground, check, migrate, capabilities, timetable, quarantine, broadcast, key,
 )  # fmt: skip
 
 
@@ -149,5 +156,25 @@ OPTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
         ("--whole", {"action": "store_true", "help": "with payloads, which are personal data"}),
         ("--retry", {"type": int, "metavar": "NUMBER", "help": "give it another try"}),
         ("--drop", {"type": int, "metavar": "NUMBER", "help": "delete it"}),
+    ),
+    "broadcast": (
+        ("--community", {"metavar": "NAME", "help": "whose members; not needed for the only one"}),
+        ("--text", {"help": "what they are told; {name} becomes each reader's name"}),
+        ("--file", {"type": Path, "help": "or a file with the text"}),
+        ("--language", {"metavar": "CODE", "help": "only those who speak it, such as zh"}),
+        (
+            "--audience",
+            {
+                "choices": ("everybody", "present", "new7", "new30", "silent30"),
+                "default": "everybody",
+                "help": "only those in the group, or who came, or were silent, for so many days",
+            },
+        ),
+        ("--yes", {"action": "store_true", "help": "send it without asking"}),
+        ("--list", {"action": "store_true", "help": "show the last ones"}),
+        ("--show", {"type": int, "metavar": "NUMBER", "help": "show one, with its figures"}),
+        ("--pause", {"type": int, "metavar": "NUMBER", "help": "send no more of it for now"}),
+        ("--resume", {"type": int, "metavar": "NUMBER", "help": "go on with it"}),
+        ("--cancel", {"type": int, "metavar": "NUMBER", "help": "send no more of it, ever"}),
     ),
 }

@@ -177,10 +177,11 @@ class Company:
 
     async def begin(self, duty: str) -> None:
         if duty == LEADING:
-            await self._announce()
             await self._delivery.lead()
         self._duties[duty].begin()
         self._alarm.nudge()
+        if duty == LEADING:
+            await self._announce()
 
     async def end(self, duty: str) -> None:
         self._duties[duty].end()

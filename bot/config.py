@@ -90,10 +90,21 @@ class StorageSection(Section):
 
 
 class WebSection(Section):
-    """The web server: health, metrics, webhooks."""
+    """The web server: health, metrics, webhooks, the dashboard."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    url: str = Field(default="", pattern=r"^(https?://[^/\s?#]+/?)?$")  # where people reach it
+
+    @property
+    def address(self) -> str:
+        """Where its pages are found, without a slash at the end."""
+        return self.url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def here(self) -> bool:
+        """Whether only this machine can open that."""
+        return _loopback(self.address)
 
 
 class ModelSection(Section):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import replace as altered
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 
 from bot import metrics, wire
+from bot.breaker import Breaker
 from bot.channels import (
     Ability,
     Channel,
@@ -19,16 +22,22 @@ from bot.channels import (
     Impossible,
     NotNow,
     PlaceMoved,
+    Said,
     ThreadGone,
     Unreachable,
 )
-from bot.pace import Pace
+from bot.crowd import Crowd, Tally
+from bot.hand import Hand
+from bot.pace import Slot
+from bot.parcels import FAILED, SENT, UNKNOWN, WITHHELD, Parcel, done_with, opened
 from bot.rendering import Renderer, kept
 from bot.studio import Draw
+from bot.turnstile import Gates
 from bot.worker import Activity, Alarm, Lanes
 from handlers.router import Outgoing, Switchboard, Withheld
-from handlers.turn import Event, Kind, Letter, Policy, To, Where, World
+from handlers.turn import Event, Kind, Letter, To, Where, World
 from storage import (
+    campaigns,
     communities,
     conversations,
     interactions,
@@ -39,7 +48,7 @@ from storage import (
 )
 from storage.communities import Directory
 from storage.database import Database
-from storage.interactions import Interaction
+from storage.members import Member
 from storage.pending import Waiting
 from storage.quarantine import Quarantined
 from storage.threads import Thread
@@ -47,32 +56,14 @@ from storage.writer import Change, Miss, Unavailable
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # seconds between tries; the last one repeats
 STUBBORN = 4  # tries of one message before those behind it go first
 HOPELESS = timedelta(hours=24)  # an answer nobody could be given for a day is given up
 REOPENINGS = 3  # times a deleted topic is opened anew for one message
 
-SENT, FAILED, UNKNOWN, WITHHELD = "sent", "failed", "unknown", "withheld"
-
-
-@dataclass(slots=True)
-class Parcel:
-    """A letter in hand, and what has been tried with it."""
-
-    waiting: Waiting
-    letter: Letter
-    tries: int = 0
-    reopened: int = 0
-    sending: bool = False  # committed as such, so that it is not sent a second time
-
-    @property
-    def to(self) -> To:
-        return self.letter.to
-
-    @property
-    def once(self) -> bool:
-        """Whether it must rather be lost than be said twice."""
-        return self.letter.policy is Policy.AT_MOST_ONCE
+LONG = 1.0  # seconds of waiting for leave, after which it is asked again whether to say it
 
 
 class Delivery:
@@ -103,25 +94,43 @@ class Delivery:
         self._take_up = take_up  # deals with what came of an act
         self._reload = reload
         self._renderer = Renderer(world, draw)
-        self._paces = {
-            name: Pace(channel.limits, monotonic)
-            for name, channel in channels.items()
-            if channel.limits is not None
-        }
-        self._in_hand: set[int] = set()  # so that no row is taken up twice
+        self._monotonic = monotonic
+        self.leads = False  # of several processes one says what is to be said
+        self._breakers: dict[str, Breaker] = {}
+        self.hand = Hand(monotonic, alarm.nudge)
+        self.crowd = Crowd()
+        self._tally = Tally(self._kept)
         self._presses: set[asyncio.Task[None]] = set()
         self.lanes: Lanes[Waiting] = Lanes(self._finish, activity, alarm)
+        self._gates = Gates(channels, monotonic, activity, self.lanes.aside)
 
     # ---------------------------------------------------------------- taking up
 
     def offer(self, waiting: Iterable[Waiting]) -> int:
-        """Say what is due of these, the others are found when they are; how many were taken up."""
-        now = self._world.clock.now()
-        due = [one for one in waiting if one.id not in self._in_hand and one.due <= now]
-        for one in due:
-            self._in_hand.add(one.id)
-            self.lanes.put(one.lane, one)
-        return len(due)
+        """Say what is due of these, the others are found when they are; how many were taken up.
+
+        What there is no room for is left where it is written down, with what follows it.
+        """
+        now, taken = self._world.clock.now(), 0
+        for one in waiting:
+            if self.leads and one.due <= now and self.hand.takes(one):
+                self.lanes.put(one.lane, one)
+                taken += 1
+        return taken
+
+    def offer_many(self, parcels: Iterable[Parcel]) -> int:
+        """Say these letters of a campaign as far as there is room; how many were taken up."""
+        taken = 0
+        for parcel in parcels:
+            one = parcel.waiting
+            if self.leads and self.crowd.room and not self._known(one):
+                self.crowd.take(one)
+                self.lanes.put(one.lane, altered(one, handed=parcel))
+                taken += 1
+        return taken
+
+    def _known(self, one: Waiting) -> bool:
+        return one in self.crowd or self.hand.has(one) or self.hand.left_in(one.lane)
 
     def acknowledge(self, channel: str, press: str) -> None:
         """Tell the channel that a button's press was heard; if that fails, nothing is lost."""
@@ -139,19 +148,41 @@ class Delivery:
         finally:
             self._activity.end()
 
-    async def recover(self) -> None:
-        """Settle what was being said when an earlier process ended; it is not said again."""
+    async def lead(self) -> None:
+        """Say what is due from now on; what was being said when another ended is not said again."""
         for waiting in await pending.in_doubt(self._database.reader):
-            await self._settle(Parcel(waiting, wire.letter(waiting.payload)), UNKNOWN)
+            await self._settle(opened(waiting), UNKNOWN)
+        await self._gates.open(self._database.reader, self._world.clock.now())
+        self.crowd.keep_to(self._gates.rate)
+        self.leads = True
+
+    async def rest(self, within: float) -> None:
+        """Take up nothing more; what is being said may be finished within so many seconds."""
+        self.leads = False
+        self._gates.dismiss()
+        left = await self.lanes.leave(within)
+        for waiting in left:
+            self._let_go(waiting)
+        self.hand.forget_left()
 
     async def _finish(self, waiting: Waiting) -> None:
         """Deal with one letter until it is said, put off, or hopeless."""
-        parcel = Parcel(waiting, waiting.handed or wire.letter(waiting.payload))
+        try:
+            parcel = opened(waiting)
+        except msgspec.MsgspecError:
+            await self._unreadable(waiting)
+            self._let_go(waiting)
+            return
         try:
             while not await self._tried(parcel):
                 parcel.tries += 1
         finally:
-            self._in_hand.discard(waiting.id)
+            self._let_go(waiting)
+
+    def _let_go(self, waiting: Waiting) -> None:
+        """It is in hand no more."""
+        self.crowd.let_go(waiting)
+        self.hand.let_go(waiting)
 
     async def _tried(self, parcel: Parcel) -> bool:
         """Try once; whether the letter is done with."""
@@ -163,8 +194,7 @@ class Delivery:
             await self.lanes.pause(1.0)
             return False
         except NotNow as slow:
-            await self._slow_down(parcel, slow)
-            return False
+            return await self._slow_down(parcel, slow)
         except PlaceMoved as moved:
             await self._follow(parcel, moved.to)
             return False
@@ -191,6 +221,10 @@ class Delivery:
         if letter.to.channel not in self._channels:
             await self._settle(parcel, FAILED, reason="no such channel")
             return True
+        if letter.until is not None and self._world.clock.now() > letter.until:
+            metrics.LATE.labels("letter", letter.topic).inc()
+            await self._settle(parcel, WITHHELD, reason="too late")
+            return True
         if letter.epoch is not None and letter.epoch != await conversations.epoch(
             db, letter.member
         ):
@@ -198,22 +232,23 @@ class Delivery:
             return True
         if letter.prompted:
             return False
-        verdict = await self._verdict(letter)
+        if parcel.member is not None and not parcel.member.home:
+            raise Unreachable(letter.to.place)
+        verdict = await self._verdict(letter, parcel.member)
         if isinstance(verdict, Withheld):
             await self._settle(parcel, WITHHELD, reason=verdict.reason)
             return True
         if verdict is not None and verdict > self._world.clock.now():
-            waiting = parcel.waiting
-            await self._database.writer.settle(
-                [pending.put_off(waiting.id, until=verdict, attempts=waiting.attempts)]
-            )
-            self._alarm.nudge()
+            now = self._world.clock.now()
+            until = self.crowd.one_by_one(verdict, now) if parcel.campaign else verdict
+            await self._wait_written(parcel, until, attempts=parcel.waiting.attempts)
             return True
         return False
 
-    async def _verdict(self, letter: Letter) -> datetime | Withheld | None:
+    async def _verdict(self, letter: Letter, member: Member | None) -> datetime | Withheld | None:
         """What the gates say: the latest moment wins, and any may withhold it altogether."""
-        member = await members.by_id(self._database.reader, letter.member)
+        if member is None:
+            member = await members.by_id(self._database.reader, letter.member)
         community = self._directory.community(letter.community)
         if member is None or community is None:
             return Withheld("nobody to say it to") if letter.member else None
@@ -237,12 +272,49 @@ class Delivery:
         if letter.act is not None:
             await self._do(parcel, channel, to)
             return
-        assert letter.reply is not None
-        said = await self._renderer.said(letter, to, edits=await self._edited(letter))
-        await self._committed(parcel)
-        await self._paced(to)
-        message = await channel.send(to, said)
-        await self._settle(parcel, SENT, message=message, body=kept(said), place=to.place)
+        said = parcel.said or await self._renderer.said(
+            letter, to, edits=await self._edited(letter)
+        )
+        await self._let_through(to.channel)
+        if parcel.campaign and (seconds := self._gates.closed_for(to)) > LONG:
+            raise NotNow(seconds)
+        async with self._gates.ahead(to) if parcel.campaign else nullcontext():
+            if not await self._committed(parcel):
+                return
+            began = self._monotonic()
+            slot = await self._gates.leave(to, parcel.urgency)
+        if self._monotonic() - began > LONG and await self._held_meanwhile(parcel):
+            return
+        message = await self._sent(parcel, to, said, slot)
+        self._breaker(to.channel).worked()
+        body = "" if parcel.campaign else kept(said)  # the campaign itself has it
+        await self._settle(parcel, SENT, message=message, body=body, place=to.place)
+
+    async def _sent(self, parcel: Parcel, to: To, said: Said, slot: Slot | None) -> str:
+        """Say it, each message of it in its turn; returns the platform's id."""
+        channel = self._channels[to.channel]
+        if slot is None:
+            return await channel.send(to, said)
+        slots: list[Slot | None] = [slot]
+
+        async def turn() -> None:
+            slots.append(await self._gates.leave(to, parcel.urgency))
+
+        try:
+            return await channel.send(to, altered(said, turn=turn))
+        finally:
+            self._gates.answered(to, *slots)
+
+    async def _held_meanwhile(self, parcel: Parcel) -> bool:
+        """Whether it is not to be said after all, as things are now."""
+        parcel.member = None
+        if parcel.campaign:
+            campaign = await campaigns.by_id(self._database.reader, parcel.campaign)
+            if campaign is None or campaign.state != "running":
+                now = self._world.clock.now()
+                await self._wait_written(parcel, now, attempts=parcel.waiting.attempts)
+                return True
+        return await self._held(parcel)
 
     async def _do(self, parcel: Parcel, channel: Channel, to: To) -> None:
         act = parcel.letter.act
@@ -259,19 +331,36 @@ class Delivery:
         earlier = await interactions.message_of(self._database.reader, letter.edits)
         return "" if earlier is None else earlier.message
 
-    async def _committed(self, parcel: Parcel) -> None:
-        """What must not be said twice is marked as being said, before it is."""
-        if parcel.once and not parcel.sending:
-            await self._database.writer.settle([pending.sending(parcel.waiting.id)])
-            parcel.sending = True
+    async def _committed(self, parcel: Parcel) -> bool:
+        """What must not be said twice is marked as being said, before it is.
 
-    async def _paced(self, to: To) -> None:
-        pace = self._paces.get(to.channel)
-        seconds = 0.0 if pace is None else pace.wait(to.place, group=not to.private)
-        if seconds > 0:
-            async with self.lanes.aside():
-                with self._activity.resting():
-                    await asyncio.sleep(seconds)
+        False if the row is gone, as its member was forgotten while it was on its way, or out
+        of reach, as its campaign was paused.
+        """
+        if not parcel.once or parcel.sending:
+            return True
+        # That a first mark failed may mean that it was kept, and only nobody heard of it.
+        id, again = parcel.waiting.id, parcel.marked
+        mark = (
+            campaigns.sending(id, parcel.campaign, again=again)
+            if parcel.campaign
+            else pending.sending(id, again=again)
+        )
+        parcel.marked = True
+        try:
+            await self._database.writer.settle([mark])
+        except Miss:
+            return False
+        parcel.sending = True
+        return True
+
+    async def _let_through(self, channel: str) -> None:
+        """Wait while the platform fails everybody; one at a time sees whether it still does."""
+        while (seconds := self._breaker(channel).wait()) > 0:
+            await self.lanes.pause(seconds)
+
+    def _breaker(self, channel: str) -> Breaker:
+        return self._breakers.setdefault(channel, Breaker(self._world.clock.now))
 
     async def _threaded(self, parcel: Parcel, channel: Channel) -> To:
         """The address with the staff topic it goes to, opened if there is none yet."""
@@ -290,8 +379,9 @@ class Delivery:
         if member is None:
             raise Impossible("the member it is about is gone")
         words = {"title": member.name, "member": member.id}
-        await self._paced(to)
+        slot = await self._gates.leave(to, parcel.urgency)
         ref = str((await channel.do(to, Ability.OPEN_THREAD, words))["thread"])
+        self._gates.answered(to, slot)
         thread = Thread(
             community=parcel.letter.community,
             member=member.id,
@@ -300,18 +390,25 @@ class Delivery:
             ref=ref,
             lane=f"{member.channel}:{member.ref}",
         )
-        await self._database.writer.settle([threads.opened(thread, id=self._world.ids.take())])
+        # However long that takes: another try would open another topic.
+        await self._kept([threads.opened(thread, id=self._world.ids.take())])
         return ref
 
     # ---------------------------------------------------------------- when it does not go well
 
-    async def _slow_down(self, parcel: Parcel, slow: NotNow) -> None:
-        """Wait as long as the platform asks; what is behind in this chat waits too."""
-        pace = self._paces.get(parcel.to.channel)
-        if slow.everywhere and pace is not None:
-            pace.pause(slow.seconds)
-        metrics.SENDS.labels(parcel.to.channel, "slowed").inc()
+    async def _slow_down(self, parcel: Parcel, slow: NotNow) -> bool:
+        """Wait as long as the platform asks; what is behind in this chat waits too.
+
+        Whether the letter is out of our hands: a campaign's has others to make room for.
+        """
+        to = parcel.to
+        self._gates.slow_down(to, slow)
+        metrics.SENDS.labels(to.channel, "slowed").inc()
+        if parcel.campaign:
+            await self._put_off(parcel, slow.seconds, attempts=parcel.waiting.attempts)
+            return True
         await self.lanes.pause(slow.seconds)
+        return False
 
     async def _follow(self, parcel: Parcel, new: str) -> None:
         """The chat has a new id: note it everywhere, and go on there."""
@@ -336,19 +433,20 @@ class Delivery:
 
     async def _faltered(self, parcel: Parcel, unclear: Faltered) -> bool:
         """Nobody knows whether it was said: say it again, or rather not, as its policy is."""
+        self._breaker(parcel.to.channel).failed(parcel.to.place)
         if parcel.once and not unclear.unsent and parcel.letter.act is None:
             await self._settle(parcel, UNKNOWN)
             return True
+        tries = parcel.waiting.attempts + parcel.tries
         since = parcel.waiting.created or parcel.waiting.due
-        if self._world.clock.now() - since > HOPELESS:
+        if self._world.clock.now() - since > HOPELESS and tries >= len(PAUSES):
             await self._settle(parcel, FAILED, reason="not to be reached for a day")
             return True
         if not unclear.unsent:
             metrics.RESENDS.labels(parcel.to.channel).inc()
         log.info("send.faltered", channel=parcel.to.channel, attempts=parcel.tries + 1)
-        tries = parcel.waiting.attempts + parcel.tries
         pause = PAUSES[min(tries, len(PAUSES) - 1)]
-        if not unclear.unsent and parcel.tries >= STUBBORN:
+        if parcel.campaign or (not unclear.unsent and parcel.tries >= STUBBORN):
             await self._put_off(parcel, pause, attempts=tries + 1)
             return True
         await self.lanes.pause(pause)
@@ -357,7 +455,19 @@ class Delivery:
     async def _put_off(self, parcel: Parcel, seconds: float, *, attempts: int) -> None:
         """What the platform stumbles over again and again lets others in its chat go first."""
         until = self._world.clock.now() + timedelta(seconds=seconds)
-        await self._kept([pending.put_off(parcel.waiting.id, until=until, attempts=attempts)])
+        await self._wait_written(parcel, until, attempts=attempts)
+
+    async def _wait_written(self, parcel: Parcel, until: datetime, *, attempts: int) -> None:
+        """It waits until then where it is written down, and not in hand."""
+        id = parcel.waiting.id
+        change = (
+            campaigns.put_off(
+                id, parcel.campaign, until=until, attempts=attempts, begun=parcel.sending
+            )
+            if parcel.campaign
+            else pending.put_off(id, until=until, attempts=attempts)
+        )
+        await self._kept([change])
         self._alarm.nudge()
 
     async def _set_aside(self, parcel: Parcel, fault: Exception) -> None:
@@ -365,17 +475,27 @@ class Delivery:
         waiting = parcel.waiting
         log.error("send.fault", capability=parcel.letter.topic, row=waiting.id, exc_info=True)
         metrics.QUARANTINED.inc()
-        held = Quarantined(
+        reason = f"{type(fault).__name__} while sending for {parcel.letter.topic}"
+        await self._kept([quarantine.put(self._quarantined(waiting, reason))])
+        await self._settle(parcel, FAILED, reason=type(fault).__name__)
+
+    async def _unreadable(self, waiting: Waiting) -> None:
+        """A row that is no letter must not keep its lane waiting."""
+        log.error("send.unreadable", row=waiting.id)
+        metrics.QUARANTINED.inc()
+        held = self._quarantined(waiting, "a letter that cannot be read")
+        await self._kept([pending.dropped(waiting.id), quarantine.put(held)])
+
+    def _quarantined(self, waiting: Waiting, reason: str) -> Quarantined:
+        return Quarantined(
             id=waiting.id,
             channel=waiting.channel,
             key=waiting.key,
-            reason=f"{type(fault).__name__} while sending for {parcel.letter.topic}",
+            reason=reason,
             at=self._world.clock.now(),
             payload=waiting.payload,
             member=waiting.member,
         )
-        await self._kept([quarantine.put(held)])
-        await self._settle(parcel, FAILED, reason=type(fault).__name__)
 
     # ---------------------------------------------------------------- noting what became of it
 
@@ -393,48 +513,44 @@ class Delivery:
         """Move the row to the past, with what came of it taken in again, all in one."""
         waiting, letter = parcel.waiting, parcel.letter
         metrics.SENDS.labels(letter.to.channel, outcome).inc()
-        changes: list[Change] = [pending.settled(waiting.id)]
-        nobodys = letter.to.private and not letter.member  # such as the last word to one forgotten
-        if letter.act is None and not nobodys:
-            changes.append(
-                interactions.logged(
-                    Interaction(
-                        id=waiting.id,
-                        community=letter.community,
-                        member=letter.member or None,
-                        channel=letter.to.channel,
-                        direction="out",
-                        kind=letter.topic,
-                        at=self._world.clock.now(),
-                        place=place or letter.to.place,
-                        message=message,
-                        outcome=f"{outcome}: {reason}" if reason else outcome,
-                        mirrors=letter.mirrors or None,
-                        body=body,
-                    )
-                )
-            )
-        if reason == "unreachable" and letter.to.private:
-            changes.append(members.unreachable(channel=letter.to.channel, home=letter.to.place))
-        news = await self._news(parcel, reason if outcome == FAILED else "", came_of_it)
+        changes = done_with(
+            parcel,
+            outcome,
+            at=self._world.clock.now(),
+            reason=reason,
+            message=message,
+            body=body,
+            place=place,
+        )
+        if parcel.campaign:
+            await self._tally.add(parcel.campaign, outcome, changes)
+            self.hand.settled(waiting)
+            return
+        failed = reason if outcome == FAILED else ""
+        news = await self._surely(lambda: self._news(parcel, failed, came_of_it))
         changes += [pending.put(one, at=self._world.clock.now()) for one in news]
         if await self._kept(changes):
             self._take_up(news)
+        self.hand.settled(waiting)
 
     async def _kept(self, changes: list[Change]) -> bool:
         """Keep them, however long the database is away: what was said must not be said again.
 
         False if the row is gone: its member was forgotten while it was on its way.
         """
+        try:
+            await self._surely(lambda: self._database.writer.settle(changes))
+        except Miss:
+            return False
+        return True
+
+    async def _surely(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What comes of it, however long the database is away."""
         while True:
             try:
-                await self._database.writer.settle(changes)
+                return await ask()
             except Unavailable:
                 await self.lanes.pause(1.0)
-            except Miss:
-                return False
-            else:
-                return True
 
     async def _news(
         self, parcel: Parcel, failed: str, came_of_it: Mapping[str, Any] | None

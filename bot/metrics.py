@@ -32,4 +32,8 @@ MODEL = Counter(
     "innkeeper_model", "Questions put to the model, by outcome.", ["outcome"], registry=REGISTRY
 )
 WAITING = Gauge("innkeeper_waiting", "Rows that wait, by kind.", ["kind"], registry=REGISTRY)
+LATE = Counter(
+    "innkeeper_late", "What came too late and was dropped by rule: daily, waking, letter.",
+    ["what", "capability"], registry=REGISTRY,
+)  # fmt: skip
 QUARANTINED = Counter("innkeeper_quarantined", "Events set aside.", registry=REGISTRY)

@@ -19,7 +19,7 @@ from bot.pipeline import Pipeline
 from bot.worker import Alarm
 from handlers.router import Daily, Switchboard
 from handlers.turn import Event, Kind, World
-from storage import interactions, members, pending, quarantine, web
+from storage import interactions, members, pending, quarantine, sessions, web
 from storage.communities import Community, Directory
 from storage.database import Database
 from storage.members import Member
@@ -208,6 +208,7 @@ class Scheduler:
                 web.pruned(now - self._keep),
                 quarantine.pruned(now - quarantine.KEPT),
                 members.zones_in_force(now.date()),
+                sessions.pruned(now),
             ]
         )
 

@@ -26,6 +26,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
 router = Router("handoff", Settings)
 
 NOTES = ("//", "；；", ";;", "🔒")  # what staff begin with one of these stays among them
+LONGEST = 19  # digits; no number of ours has so many, but anything can be pressed by a program
 QUOTED = 300  # characters of a message in the summary for staff
 QUEUED = {"unanswered": "handoff.queued_unanswered", "again": "handoff.queued_again"}
 
@@ -283,7 +284,8 @@ async def _at_hand(turn: Turn) -> tuple[Case, Member]:
     """The open case that a button at the staff desk is about, and its member."""
     if turn.spot is None or turn.spot.kind != "staff":
         raise Refusal("house.not_allowed", role="@house.role.staff")
-    case = await cases.by_id(turn.db, int(turn.rest)) if turn.rest.isdecimal() else None
+    number = turn.rest if turn.rest.isdecimal() and len(turn.rest) < LONGEST else ""
+    case = await cases.by_id(turn.db, int(number)) if number else None
     subject = None if case is None else await members.by_id(turn.db, case.member)
     if case is None or subject is None or case.community != turn.community.id:
         raise Refusal("handoff.gone")

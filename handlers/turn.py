@@ -28,6 +28,7 @@ from storage.writer import Change, Reader
 
 S = TypeVar("S")
 
+STALE = timedelta(days=1)  # what nobody asked for and could not be said for so long is not news
 ANSWERED = "👌"  # on a question asked in a group and answered in private
 
 
@@ -109,6 +110,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     press: str = ""  # what the channel needs in order to acknowledge a pressed button
     member: int = 0  # for WOKE and DID: whom it is about
     community: int = 0  # for WOKE and DID: where
+    until: datetime | None = None  # for WOKE: not dealt with any more once this has passed
     words: dict[str, Any] = {}
 
 
@@ -189,6 +191,7 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     prompted: bool = True  # an unprompted letter passes the gates
     topic: str = ""  # the capability that wrote it
     due: datetime | None = None
+    until: datetime | None = None  # not said any more once this has passed
     edits: int = 0  # the letter whose message this one replaces
     mirrors: int = 0  # the interaction it carries to somebody else's chat
     epoch: int | None = None  # for the bot's own words: unsaid if the speaker has changed since
@@ -242,6 +245,8 @@ class World:
     ids: ids.Ids
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role → commands
     links: Mapping[str, str] = field(default_factory=dict)  # channel → deep link, with {payload}
+    pages: str = ""  # where the dashboard is, without a slash at the end; empty: nowhere
+    pages_here: bool = True  # and only whoever sits at this machine can open it
     abilities: Mapping[str, frozenset[str]] = field(default_factory=dict)  # channel → acts
     model: Model = field(default_factory=NoModel)  # may choose among our answers; writes none
     policy_url: str = ""
@@ -321,6 +326,7 @@ class Turn:
         picture: Picture | None = None,
         prompted: bool | None = None,
         policy: Policy | None = None,
+        stale: timedelta | None = None,
         bot_speaks: bool = False,
         **words: Any,
     ) -> int:
@@ -329,10 +335,14 @@ class Turn:
         to:         `here` (the default), `at_home(member)` or `with_staff(member)`
         prompted:   False for what nobody asked for, which then passes the gates;
                     None: only what the clock starts is unprompted
+        stale:      it is dropped if it could not be said for so long; None for the usual: a day
+                    for what nobody asked for, and never for an answer
         bot_speaks: a machine's answer, unsaid if a human has taken over by the time it leaves
         """
         reply = Reply(key=key, words=words, buttons=tuple(map(tuple, buttons)), picture=picture)
-        return self.send(reply, to=to, prompted=prompted, policy=policy, bot_speaks=bot_speaks)
+        return self.send(
+            reply, to=to, prompted=prompted, policy=policy, stale=stale, bot_speaks=bot_speaks
+        )
 
     def send(
         self,
@@ -341,6 +351,7 @@ class Turn:
         to: To | None = None,
         prompted: bool | None = None,
         policy: Policy | None = None,
+        stale: timedelta | None = None,
         bot_speaks: bool = False,
         about: int | None = None,
         mirrors: int = 0,
@@ -349,6 +360,7 @@ class Turn:
         """Like `say`, for a reply already made: a carried message, an edit.  Returns its id."""
         asked_for = self.event.kind is not Kind.WOKE if prompted is None else prompted
         usual = Policy.AT_LEAST_ONCE if asked_for else Policy.AT_MOST_ONCE
+        stale = stale if stale is not None or asked_for else STALE
         letter = Letter(
             id=self.world.ids.take(),
             community=self.community.id,
@@ -360,6 +372,7 @@ class Turn:
             topic=self.topic,
             mirrors=mirrors,
             edits=edits,
+            until=None if stale is None else self.now + stale,
             epoch=self.conversation.epoch if bot_speaks else None,
         )
         self.letters.append(letter)
@@ -404,10 +417,20 @@ class Turn:
             )
         )
 
-    def later(self, trigger: str, at: datetime, *, key: object = "", **words: Any) -> None:
+    def later(
+        self,
+        trigger: str,
+        at: datetime,
+        *,
+        key: object = "",
+        stale: timedelta | None = None,
+        **words: Any,
+    ) -> None:
         """Wake this capability's `trigger` at `at` (aware); the same `key` is woken only once.
 
-        Without a key every call is its own.
+        key:   without one, every call is its own
+        stale: a reminder is dropped, and counted, if it comes later than this after its time,
+               as when the machine was asleep; None: a duty, done however late
         """
         name = f"{self.topic}.{trigger}" if "." not in trigger else trigger
         unique = key or self.world.ids.take()
@@ -422,6 +445,7 @@ class Turn:
                     data=name,
                     member=self.member.id,
                     community=self.community.id,
+                    until=None if stale is None else at + stale,
                     words=words,
                 ),
             )

@@ -16,7 +16,7 @@ from storage.facts import Fact
 from storage.members import Arrival
 from storage.writer import Change
 
-LATELY = timedelta(hours=1)  # who comes and goes within this is greeted once
+LATELY = timedelta(hours=1)  # who comes and goes within this is greeted once; later, not at all
 LONGEST = 2000  # characters of a community's rules, so that they fit in a message on any channel
 
 
@@ -42,7 +42,11 @@ async def notice(turn: Turn) -> None:
     if turn.event.where is not None:
         gather = timedelta(seconds=turn.settings(Settings).gather)
         turn.later(
-            "greet", turn.now + gather, channel=turn.event.channel, place=turn.event.where.id
+            "greet",
+            turn.now + gather,
+            stale=LATELY,
+            channel=turn.event.channel,
+            place=turn.event.where.id,
         )
 
 

@@ -260,7 +260,8 @@ class Breaker:
         """Whether to go ahead; whoever may go after a rest is the only one for as long again."""
         if self._resting_until is None:
             return True
-        if self._now() < self._resting_until:
+        left = self._resting_until - self._now()
+        if timedelta() < left <= REST:  # more means that the clock was put back
             return False
         self._resting_until = self._now() + REST
         return True

@@ -22,7 +22,7 @@ import structlog
 
 from storage.database import is_sqlite
 from storage.pending import ALL, SHARES
-from storage.writer import Unavailable
+from storage.writer import DIRECTORY, Unavailable
 
 if TYPE_CHECKING:
     import asyncpg
@@ -235,6 +235,7 @@ class Shared:
                 await made.fetchval("SELECT pg_advisory_lock($1, $2)", LOCKS["worker"], self._me)
             self._lost.clear()
             self._connection = made
+            self._hands.hear([DIRECTORY])  # it may have changed while nobody told us
         return self._connection
 
     def _heard(self, _: object, pid: int, __: str, news: object) -> None:

@@ -12,6 +12,11 @@ RESERVE = """
 """
 
 
+def unmoved() -> Change:
+    """Something to write that changes nothing, for seeing whether writing is possible."""
+    return Change("UPDATE blocks SET next_id = next_id WHERE name = 'rows'")
+
+
 class Ids:
     """Hands out ids that rise within a process and never repeat between processes (hi/lo)."""
 

@@ -114,6 +114,18 @@ async def private_talk(db: Reader, member: Member, *, most: int = 8) -> list[Int
     return [_interaction(db, row) for row in reversed(rows)]
 
 
+async def said_since(db: Reader, since: datetime) -> list[tuple[str, str, datetime]]:
+    """The channel, place and moment of everything that went out from then on, oldest first."""
+    rows = await db.rows(
+        """
+        SELECT channel, place, at FROM interactions
+        WHERE at >= :since AND direction = 'out' AND message <> '' ORDER BY at
+        """,
+        since=to_micros(since),
+    )
+    return [(row["channel"], row["place"], from_micros(row["at"])) for row in rows]
+
+
 def pruned(before: datetime) -> Change:
     """What is older than that is deleted."""
     return Change("DELETE FROM interactions WHERE at < :at", {"at": to_micros(before)})

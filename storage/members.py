@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from storage import conversations
 from storage.conversations import Conversation
@@ -17,6 +19,7 @@ COLUMNS = """
     m.streak, m.longest, m.checked_in_on, m.invited_by, m.referred,
     i.channel, i.ref, i.home
 """
+NAMES = tuple(column.strip().partition(".")[2] for column in COLUMNS.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ async def by_id(db: Reader, id: int) -> Member | None:
         """,  # noqa: S608 - the columns are our own constant
         id=id,
     )
-    return None if row is None else _member(db, row)
+    return None if row is None else known(db, row)
 
 
 async def by_ids(db: Reader, ids: list[int]) -> list[Member]:
@@ -144,7 +147,7 @@ async def streaks(db: Reader, community: int, *, since: date, limit: int = 10) -
         since=since.isoformat(),
         most=limit,
     )
-    return [_member(db, row) for row in rows]
+    return [known(db, row) for row in rows]
 
 
 async def count(db: Reader, community: int, *, status: str = "member") -> int:
@@ -189,7 +192,7 @@ async def ungreeted(
     )
     latest = {row["id"]: row for row in reversed(rows)}  # one each, the earliest to come first
     return [
-        Arrival(_member(db, row), row["fact"], bool(row["returning_"])) for row in latest.values()
+        Arrival(known(db, row), row["fact"], bool(row["returning_"])) for row in latest.values()
     ]
 
 
@@ -489,32 +492,44 @@ def came_by(member: int, inviter: int) -> list[Change]:
     ]
 
 
-def _member(db: Reader, row: Row) -> Member:
+def known(db: Reader, row: Row) -> Member:
+    """The member in a row that has COLUMNS."""
+    return _member(db, [row[name] for name in NAMES])
+
+
+def _member(db: Reader, row: Iterable[Any]) -> Member:
+    """The member in a row that begins with COLUMNS: its cells by place cost less than by name."""
+    (
+        id, community, name, language, zone, next_zone, zone_from, role, status,
+        silenced, reminders, first_seen_at, joined_at, left_at, last_seen_at, messages,
+        streak, longest, checked_in_on, invited_by, referred,
+        channel, ref, home, *_,
+    ) = row  # fmt: skip
     return Member(
-        id=row["id"],
-        community=row["community_id"],
-        channel=row["channel"],
-        ref=row["ref"],
-        home=row["home"],
-        name=db.open("members", "name", row["id"], row["name"]),
-        language=row["language"],
-        zone=row["zone"],
-        next_zone=row["next_zone"],
-        zone_from=_day(row["zone_from"]),
-        role=row["role"],
-        status=row["status"],
-        silenced=bool(row["silenced"]),
-        reminders=bool(row["reminders"]),
-        first_seen_at=_moment(row["first_seen_at"]),
-        joined_at=_moment(row["joined_at"]),
-        left_at=_moment(row["left_at"]),
-        last_seen_at=_moment(row["last_seen_at"]),
-        messages=row["messages"],
-        streak=row["streak"],
-        longest=row["longest"],
-        checked_in_on=_day(row["checked_in_on"]),
-        invited_by=row["invited_by"],
-        referred=row["referred"],
+        id=id,
+        community=community,
+        channel=channel,
+        ref=ref,
+        home=home,
+        name=db.open("members", "name", id, name),
+        language=language,
+        zone=zone,
+        next_zone=next_zone,
+        zone_from=_day(zone_from),
+        role=role,
+        status=status,
+        silenced=bool(silenced),
+        reminders=bool(reminders),
+        first_seen_at=_moment(first_seen_at),
+        joined_at=_moment(joined_at),
+        left_at=_moment(left_at),
+        last_seen_at=_moment(last_seen_at),
+        messages=messages,
+        streak=streak,
+        longest=longest,
+        checked_in_on=_day(checked_in_on),
+        invited_by=invited_by,
+        referred=referred,
     )
 
 

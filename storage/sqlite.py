@@ -1,4 +1,4 @@
-"""SQLite: one writing connection in a thread of its own, and one to read on."""
+"""SQLite: one connection to write on, committed in a thread of its own, and one to read on."""
 
 from __future__ import annotations
 
@@ -6,214 +6,175 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.sealing import Seal, Sealed
-from storage.writer import Change, Closed, Miss, Outcome, Row, Unavailable, unexpected
+from storage.health import Health
+from storage.sealing import Seal
+from storage.sqlite_book import Book, Results, connected, outage, too_slow
+from storage.writer import Change, Closed, Outcome, Row, Unavailable
 
 # How many turns share one commit at the most: one fsync then serves them all.
 BATCH = 256
-BUSY_SECONDS = 10.0
-
-# The database cannot be written at present: no fault of any turn.
-OUTAGES = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    }
-)
-
-Job = tuple[Sequence[Change], asyncio.Future[list[Outcome]], asyncio.AbstractEventLoop]
+BUSY_SECONDS = 10.0  # that the writer waits for somebody else's lock, as of a backup
+READ_SECONDS = 0.02  # whoever reads keeps everybody waiting: better they come again
 
 
 class SQLiteReader:
     """Reads on the event loop's own thread: a question costs microseconds, a thread hop fifty."""
 
     def __init__(self, path: Path, seal: Seal) -> None:
-        self._connection = _connect(path)
+        self._connection = connected(path, READ_SECONDS)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.row_factory = sqlite3.Row
         self.open = seal.open
 
     async def rows(self, sql: str, **values: Any) -> Sequence[Row]:
-        return self._connection.execute(sql, values).fetchall()
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _reason(error) from error
 
     async def row(self, sql: str, **values: Any) -> Row | None:
-        row: Row | None = self._connection.execute(sql, values).fetchone()
+        try:
+            row: Row | None = self._connection.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise _reason(error) from error
         return row
 
     async def value(self, sql: str, **values: Any) -> Any:
-        row = self._connection.execute(sql, values).fetchone()
+        try:
+            row = self._connection.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise _reason(error) from error
         return None if row is None else row[0]
 
     async def close(self) -> None:
         self._connection.close()
 
 
-class SQLiteWriter:
-    """Takes jobs from a queue and commits as many as are waiting, together.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A turn's changes, and who waits for them."""
 
-    If one of them has a fault, each is applied under a SAVEPOINT of its own, and that one undone.
+    changes: Sequence[Change]
+    done: asyncio.Future[list[Outcome]]
+
+
+class SQLiteWriter:
+    """Commits as many turns as are waiting, together; while it does, others gather.
+
+    Turns are applied on the loop's own thread, which takes microseconds; two threads
+    would spend more on taking turns at running Python.  What waits for the disk, the
+    commit, is done in the thread, and so is all of a batch when somebody else has the
+    database locked or a statement has much to do.  The book is the thread's from
+    `_aside` until `_end`, and no batch begins in between.
     """
 
-    def __init__(self, path: Path, seal: Seal) -> None:
-        self._path = path
-        self._seal = seal
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    pid = 0
+
+    def __init__(self, path: Path, seal: Seal, *, patience: float = BUSY_SECONDS) -> None:
+        """patience: seconds to wait for somebody else's lock."""
+        self.rings = False  # nobody else is there
+        self.health = Health()
+        self._loop = asyncio.get_running_loop()
+        self._book = Book(path, seal, patience)
+        self._waiting: list[Job] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._closed = False
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
     async def settle(self, changes: Sequence[Change]) -> list[Outcome]:
         if self._closed:
             raise Closed
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[Outcome]] = loop.create_future()
-        self._jobs.put((changes, done, loop))
+        done: asyncio.Future[list[Outcome]] = self._loop.create_future()
+        self._waiting.append(Job(changes, done))
+        if self._idle.is_set():
+            self._idle.clear()
+            self._loop.call_soon(self._begin)
         return await done
 
     async def close(self) -> None:
         """Finish what was given, then stop."""
         if not self._closed:
             self._closed = True
-            self._jobs.put(None)
+            await self._idle.wait()
+            self._tasks.put(None)
             await asyncio.to_thread(self._thread.join)
+            self._book.close()
 
-    # ---- below here everything runs in the writer's thread
+    def _begin(self) -> None:
+        """Apply what has gathered, and have it committed."""
+        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        turns = [job.changes for job in batch]
+        self.health.begun()
+        try:
+            results = self._book.applied(turns, hurried=True)
+        except Exception as error:
+            self._book.undo()
+            if too_slow(error):
+                self._aside(batch, lambda: self._kept(turns))
+            else:
+                self._end(batch, error)
+        else:
+            self._aside(batch, lambda: self._book.committed(results))
+
+    def _kept(self, turns: Sequence[Sequence[Change]]) -> Results:
+        return self._book.committed(self._book.applied(turns, hurried=False))
+
+    def _aside(self, batch: list[Job], work: Callable[[], Results]) -> None:
+        """Have the thread do this, and end the batch with what comes of it."""
+
+        def done() -> None:
+            try:
+                outcome: Results | Exception = work()
+            except Exception as error:
+                self._book.undo()
+                outcome = error
+            with suppress(RuntimeError):  # no loop any more, so that nobody waits
+                self._loop.call_soon_threadsafe(self._end, batch, outcome)
+
+        self._tasks.put(done)
 
     def _work(self) -> None:
-        connection = _connect(self._path)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 20000")
-        connection.row_factory = sqlite3.Row
-        while (job := self._jobs.get()) is not None:
-            batch, last = self._drain(job)
-            _tell(batch, self._commit(connection, batch))
-            if last:
-                break
-        connection.close()
+        while (task := self._tasks.get()) is not None:
+            task()
 
-    def _drain(self, first: Job) -> tuple[list[Job], bool]:
-        batch = [first]
-        while len(batch) < BATCH:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                return batch, True
-            batch.append(job)
-        return batch, False
-
-    def _commit(
-        self, connection: sqlite3.Connection, batch: list[Job]
-    ) -> list[list[Outcome] | Exception]:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            results = self._kept_together(connection, batch) or [
-                self._keep(connection, changes) for changes, _, _ in batch
-            ]
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            return [Unavailable(str(error)) for _ in batch]
-        return results
-
-    def _kept_together(
-        self, connection: sqlite3.Connection, batch: list[Job]
-    ) -> list[list[Outcome] | Exception] | None:
-        """Apply all turns under one SAVEPOINT; None, with nothing applied, if any had a fault.
-
-        Faults are rare, and a SAVEPOINT of its own costs a turn as much as three of its changes.
-        """
-        connection.execute("SAVEPOINT batch")
-        try:
-            together: list[list[Outcome] | Exception] = [
-                [self._apply(connection, change) for change in changes] for changes, _, _ in batch
-            ]
-        except Exception as error:
-            # Whose fault it is will be seen when each is applied on its own.
-            if _outage(error):
-                raise
-            connection.execute("ROLLBACK TO batch")
-            together = []
-        connection.execute("RELEASE batch")
-        return together or None
-
-    def _keep(
-        self, connection: sqlite3.Connection, changes: Sequence[Change]
-    ) -> list[Outcome] | Exception:
-        """Apply one turn's changes under a SAVEPOINT; a fault undoes them and nothing else."""
-        connection.execute("SAVEPOINT turn")
-        try:
-            outcomes = [self._apply(connection, change) for change in changes]
-        except Exception as error:
-            # Whatever is wrong with one turn must not take its neighbours with it, nor the thread.
-            if _outage(error):
-                raise
-            connection.execute("ROLLBACK TO turn")
-            connection.execute("RELEASE turn")
-            return Miss(str(error)) if isinstance(error, sqlite3.IntegrityError) else error
-        connection.execute("RELEASE turn")
-        return outcomes
-
-    def _apply(self, connection: sqlite3.Connection, change: Change) -> Outcome:
-        values: Mapping[str, Any] = change.values
-        if any(type(value) is Sealed for value in values.values()):
-            values = {name: self._ready(value) for name, value in values.items()}
-        cursor = connection.execute(change.sql, values)
-        outcome: Outcome = cursor.fetchall() if cursor.description else cursor.rowcount
-        if unexpected(change, outcome):
-            raise Miss(change.sql)
-        return outcome
-
-    def _ready(self, value: Any) -> Any:
-        return self._seal.seal(value) if isinstance(value, Sealed) else value
-
-
-def _outage(error: Exception) -> bool:
-    """Whether it is the database that fails, and no turn."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in OUTAGES
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _tell(batch: list[Job], results: list[list[Outcome] | Exception]) -> None:
-    """Hand each turn its outcome, with one wake-up of its event loop for the whole batch."""
-    for loop in {loop for _, _, loop in batch}:
-        theirs = [
-            (done, result)
-            for (_, done, its), result in zip(batch, results, strict=True)
-            if its is loop
-        ]
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, theirs)
-
-
-def _resolve(theirs: list[tuple[asyncio.Future[list[Outcome]], list[Outcome] | Exception]]) -> None:
-    for done, result in theirs:
-        if done.done():
-            continue  # whoever asked has been cancelled; what was kept is kept
-        if isinstance(result, Exception):
-            done.set_exception(result)
+    def _end(self, batch: list[Job], outcome: Results | Exception) -> None:
+        """Tell each turn what came of it."""
+        if isinstance(outcome, Exception):
+            self.health.failed(str(outcome))
+            results: Results = [Unavailable(str(outcome)) for _ in batch]
         else:
-            done.set_result(result)
+            self.health.kept()
+            results = outcome
+        for job, result in zip(batch, results, strict=True):
+            _tell(job, result)
+        # Whoever was told goes on first: what they settle next is of the next batch already.
+        self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._begin()
+        else:
+            self._idle.set()
+
+
+def _tell(job: Job, result: list[Outcome] | Exception) -> None:
+    if job.done.done():
+        return  # whoever asked has been cancelled; what was kept is kept
+    if isinstance(result, Exception):
+        job.done.set_exception(result)
+    else:
+        job.done.set_result(result)
+
+
+def _reason(error: sqlite3.Error) -> Exception:
+    """What a reader raises: `Unavailable` where it is the database that fails."""
+    return Unavailable(str(error)) if outage(error) else error

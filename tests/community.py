@@ -10,12 +10,12 @@ from typing import Any
 
 import handlers
 from bot import config
-from bot.app import House
+from bot.app import House, Opened
 from bot.channels import Ability, Limits, Malformed, Menus, Said, Unreachable
 from bot.clock import ShiftedClock
 from handlers.router import Router
 from handlers.turn import Event, Kind, Media, Person, To, Where
-from storage import communities, members
+from storage import communities, database, members
 from storage.communities import Community as Known
 from storage.members import Member
 from storage.sealing import fresh_key
@@ -315,8 +315,13 @@ class Community:
         settings: dict[str, Any] | None = None,
         key: str | None = None,
         clock: TownClock | None = None,
+        opened: Opened = database.opened,
+        street: Street | None = None,
     ) -> Community:
-        """Found the town on the (empty, migrated) database at this URL."""
+        """Found the town on the (empty, migrated) database at this URL.
+
+        street: that of a town which stood here before, and whose house has gone
+        """
         contents = {
             "storage": {"url": url, "seal_key": key or fresh_key()},
             "community": [
@@ -331,9 +336,9 @@ class Community:
         }
         found = handlers.discovered() if routers is None else routers
         clock = clock or TownClock()
-        street = Street()
+        street = street or Street()
         checked = config.checked(Path("config.toml"), contents, found)
-        house = House(checked, found, [street], clock, seed=7)
+        house = House(checked, found, [street], clock, seed=7, opened=opened)
         await house.open()
         town = cls(house, street, clock)
         await town._settle_places()

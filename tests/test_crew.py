@@ -150,6 +150,10 @@ async def test_others_hear_what_was_written_down_and_who_wrote_it_does_not(empty
     ann, ben = Hand(empty, own=database.writer.pid), Hand(empty)
     await ann.join()
     await ben.join()
+    for hands in (ann.hands, ben.hands):
+        assert hands.news == ["directory"]  # which may be another than when they last looked
+        hands.news.clear()
+        hands.heard.clear()
     await database.writer.settle(
         [Change("SELECT 1", wakes="in:3:17"), Change("SELECT 1", shared=True)]
     )

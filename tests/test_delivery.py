@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bot import wire
 from bot.channels import (
@@ -15,15 +18,19 @@ from bot.channels import (
     Limits,
     NotNow,
     PlaceMoved,
+    Said,
     ThreadGone,
 )
-from bot.pace import BURST, Pace
+from bot.channels.telegram import Telegram
+from bot.pace import Urgency
+from bot.parcels import Parcel
 from handlers.router import Outgoing, Router, Withheld
 from handlers.turn import Letter, Policy, Reply, To, Turn
 from storage import interactions, pending, quarantine
 from storage.conversations import Speaker, passed
 from storage.pending import Waiting
-from tests.community import GROUP, NOON, Community, Resident
+from tests.botapi import BotAPI
+from tests.community import GROUP, NOON, Community, Resident, Street, TownClock
 
 NIGHT = NOON + timedelta(hours=8)
 
@@ -106,11 +113,11 @@ def heard(ana: Resident) -> list[str]:
     return [one.text for one in ana.inbox]
 
 
-def letter(town: Community, place: str) -> Waiting:
+def letter(town: Community, place: str, text: str = "hello") -> Waiting:
     """A letter as it waits, written by nobody in particular."""
     id, now = town.house.world.ids.take(), town.clock.now()
     to = To(channel="street", place=place, language="en")
-    told = Letter(id=id, community=town.known.id, member=0, to=to, reply=Reply(text="hello"))
+    told = Letter(id=id, community=town.known.id, member=0, to=to, reply=Reply(text=text))
     return Waiting(
         id=id, kind="out", channel="street", key=f"out:{id}", lane=f"street:{place}",
         payload=wire.packed_letter(told), due=now,
@@ -167,9 +174,8 @@ async def test_what_certainly_was_not_sent_is_said_after_all(
 async def test_what_cannot_be_said_for_a_day_is_given_up(town: Community, ana: Resident) -> None:
     town.street.trouble = [Faltered("down") for _ in range(5000)]
     await ana.says("hello")
-    town.clock.move(timedelta(hours=25))
-    town.house.nudge()
-    await town.house.settled()
+    town.clock.move(timedelta(hours=25))  # in which a machine may as well have slept
+    await town.passes(minutes=5)
     assert heard(ana) == []
     assert (await outcomes(town))[0] == "failed: not to be reached for a day"
 
@@ -257,7 +263,7 @@ async def test_what_was_being_said_at_a_crash_is_not_said_again(
     town.street.trouble = [NotNow(60)]
     await ana.says("/once")
     (waiting,) = await pending.in_doubt(town.house.database.reader)
-    await town.house.delivery.recover()
+    await town.house.delivery.lead()
     assert await outcomes(town) == ["unknown"]
     assert await interactions.message_of(town.house.database.reader, waiting.id) is not None
 
@@ -265,37 +271,6 @@ async def test_what_was_being_said_at_a_crash_is_not_said_again(
 async def test_a_press_is_acknowledged(town: Community, ana: Resident) -> None:
     await ana.presses("nobody.listens")
     assert len(town.street.acknowledged) == 1
-
-
-def test_a_chat_may_burst_and_then_keeps_its_pace() -> None:
-    time = [100.0]
-    pace = Pace(Limits(per_chat=1, per_group=20, overall=1e9), lambda: time[0])
-    waits = [pace.wait("a", group=False) for _ in range(int(BURST) + 3)]
-    assert waits == pytest.approx([0, 0, 0, 1, 2, 3], abs=1e-3)
-    assert pace.wait("b", group=False) == pytest.approx(0, abs=1e-3)
-
-
-def test_a_group_hears_twenty_a_minute() -> None:
-    time = [100.0]
-    pace = Pace(Limits(per_chat=1, per_group=20, overall=1e9), lambda: time[0])
-    waits = [pace.wait("g", group=True) for _ in range(21)]
-    assert waits[:20] == pytest.approx([0] * 20, abs=1e-3)
-    assert waits[20] == pytest.approx(3)
-
-
-def test_all_chats_together_keep_the_pace_of_the_platform() -> None:
-    time = [100.0]
-    pace = Pace(Limits(per_chat=1, per_group=20, overall=30), lambda: time[0])
-    sent = [time[0] + pace.wait(f"c{chat}", group=False) for chat in range(90)]
-    for second in (100, 101, 102):
-        assert sum(second <= at < second + 1 for at in sent) <= 31
-
-
-def test_a_pause_of_the_whole_platform_holds_everybody() -> None:
-    time = [100.0]
-    pace = Pace(Limits(per_chat=1, per_group=20, overall=1e9), lambda: time[0])
-    pace.pause(timedelta(seconds=9).total_seconds())
-    assert pace.wait("a", group=False) == pytest.approx(9)
 
 
 async def test_a_letter_that_cannot_be_put_into_words_is_set_aside(
@@ -351,3 +326,197 @@ async def test_topics_of_one_desk_do_not_wait_for_each_other(
     await ana.says("/desk stuck")
     await ben.says("/desk through")
     assert [one.text for one in town.desk] == ["one", "two", "through"]
+
+
+# ---------------------------------------------------------------- how much is in hand
+
+
+class Busy(Street):
+    """A street on which nothing gets through until somebody says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_again = asyncio.Event()
+
+    async def send(self, to: To, said: Said) -> str:
+        await self.open_again.wait()
+        return await super().send(to, said)
+
+
+async def written(town: Community, *places: str) -> list[Waiting]:
+    """Letters to these places, numbered, written down in this order."""
+    await town.house.world.ids.refill(len(places))
+    letters = [letter(town, place, f"{place}{n}") for n, place in enumerate(places)]
+    now = town.clock.now()
+    await town.house.database.writer.settle([pending.put(one, at=now) for one in letters])
+    return letters
+
+
+async def test_what_there_is_no_room_for_stays_written_down_and_keeps_its_order(
+    town: Community,
+) -> None:
+    delivery = town.house.delivery
+    busy = Busy()
+    town.house.channels["street"] = busy
+    delivery.hand.most = 3
+    first = await written(town, "a", "b", "a", "a", "c", "b")
+    assert delivery.offer(first) == 3
+    assert delivery.offer(await written(town, "d", "a")) == 0
+    busy.open_again.set()
+    await town.house.settled()
+    assert len(delivery.hand) == 0
+    heard = [one.text for one in busy.delivered]
+    assert [text for text in heard if text[0] == "a"] == ["a0", "a2", "a3", "a1"]
+    assert sorted(heard) == sorted(["a0", "b1", "a2", "a3", "c4", "b5", "d0", "a1"])
+
+
+async def test_nothing_overtakes_what_was_left_in_its_chat(town: Community) -> None:
+    delivery = town.house.delivery
+    busy = Busy()
+    town.house.channels["street"] = busy
+    delivery.hand.most = 1
+    one, two, three = await written(town, "a", "b", "b")
+    assert delivery.offer([one, two]) == 1
+    delivery.hand.most = 100
+    assert delivery.offer([three]) == 0
+    assert delivery.offer([two]) == 1
+    assert delivery.offer([three]) == 1
+    busy.open_again.set()
+    await town.house.settled()
+    assert [one.to.place for one in busy.delivered] == ["a", "b", "b"]
+
+
+async def test_a_row_read_just_before_it_was_settled_is_not_said_again(town: Community) -> None:
+    letters = await written(town, "a")
+    await town.house.settled()
+    assert town.house.delivery.offer(letters) == 0
+    await town.house.settled()
+    assert len(town.street.delivered) == 1
+
+
+# ---------------------------------------------------------------- who says it
+
+
+async def test_who_does_not_lead_says_nothing_and_who_leads_again_says_it_all(
+    town: Community, ana: Resident
+) -> None:
+    delivery = town.house.delivery
+    await delivery.rest(within=1)
+    await ana.says("hello")
+    assert delivery.offer(await written(town, "a")) == 0
+    await town.house.settled()
+    assert town.street.delivered == []
+    await delivery.lead()
+    await town.house.settled()
+    assert {one.to.place for one in town.street.delivered} == {ana.home, "a"}
+
+
+async def test_what_is_queued_is_let_go_of_and_what_has_begun_may_end(town: Community) -> None:
+    delivery = town.house.delivery
+    busy = Busy()
+    town.house.channels["street"] = busy
+    assert delivery.offer(await written(town, "a", "a", "a")) == 3
+    await asyncio.sleep(0)
+    resting = asyncio.create_task(delivery.rest(within=5))  # noqa: TID251 - awaited below
+    await asyncio.sleep(0)
+    busy.open_again.set()
+    await resting
+    assert len(busy.delivered) == 1
+    await delivery.lead()
+    await town.house.settled()
+    assert len(busy.delivered) == 3
+
+
+# ---------------------------------------------------------------- within the limits
+
+
+class Limited(Street):
+    """A street that allows so much, and says long things in several messages."""
+
+    limits: Limits | None = Limits(per_chat=1, per_group=20, overall=1000)
+
+    async def send(self, to: To, said: Said) -> str:
+        for _ in range(said.text.count("+")):
+            await said.turn()
+        return await super().send(to, said)
+
+
+@pytest.fixture
+async def narrow(town: Community) -> AsyncIterator[Community]:
+    """The town, on a street that has limits."""
+    town.house.channels["street"] = Limited()
+    await again(town)
+    yield town
+    await town.house.delivery.rest(within=0)
+
+
+async def again(town: Community) -> None:
+    """Another process begins to lead."""
+    await town.house.delivery.rest(within=0)
+    await town.house.delivery.lead()
+
+
+def heard_of(town: Community) -> list[str]:
+    street = town.house.channels["street"]
+    assert isinstance(street, Street)
+    return [one.text for one in street.delivered]
+
+
+async def test_each_message_of_a_long_reply_counts(narrow: Community) -> None:
+    ana = await narrow.resident("Ana", member=False)
+    await ana.says("in two parts+")
+    await ana.says("short")
+    await ana.says("one too many")
+    assert heard_of(narrow) == ["in two parts+", "short"]
+
+
+async def test_what_went_out_under_another_counts_too(narrow: Community) -> None:
+    ana = await narrow.resident("Ana", member=False)
+    for n in range(3):
+        await ana.says(f"{n}")
+    await again(narrow)
+    await ana.says("one too many")
+    assert heard_of(narrow) == ["0", "1", "2"]
+
+
+async def test_telegram_asks_for_its_turn_before_each_further_message() -> None:
+    turns: list[int] = []
+
+    async def turn() -> None:
+        turns.append(len(turns))
+
+    async with BotAPI.start() as api:
+        ana = api.person("Ana")
+        api.bot.started_by.add(ana)
+        telegram = Telegram(api.token, TownClock(), api=api.url)
+
+        async def intake(_: object) -> None:
+            return
+
+        await telegram.open(intake)
+        to = To(channel="telegram", place=str(ana.id), language="en")
+        await telegram.send(to, Said("word " * 2000, turn=turn))
+        await telegram.close()
+    assert turns == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "urgency"),
+    [
+        ({}, Urgency.ANSWER),
+        ({"prompted": False}, Urgency.UPDATE),
+        ({"edits": 7}, Urgency.UPDATE),
+        ({"to": To(channel="street", place="d", language="en", thread_of=3)}, Urgency.UPDATE),
+        (
+            {"to": To(channel="street", place="d", language="en", thread_of=3), "mirrors": 5},
+            Urgency.ANSWER,
+        ),
+    ],
+)
+def test_an_answer_and_what_a_person_wrote_go_before_the_rest(
+    changes: dict[str, Any], urgency: Urgency
+) -> None:
+    told = Letter(id=1, community=1, member=1, to=To(channel="street", place="a", language="en"))
+    waiting = Waiting(1, "out", "street", "out:1", "street:a", "", NOON)
+    assert Parcel(waiting, replace(told, **changes)).urgency is urgency
+    assert Parcel(waiting, told, campaign=9).urgency is Urgency.CAMPAIGN

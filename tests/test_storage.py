@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +16,15 @@ from storage import database
 from storage.database import BadURL, Database
 from storage.ids import Ids
 from storage.sealing import BadKey, Seal, Sealed, Unsealable, fresh_key
+from storage.sqlite_book import Book, too_slow
 from storage.writer import Change, Closed, Miss
 
 KEY = fresh_key()
+COUNT_FAR = """
+    INSERT INTO tokens (digest, purpose, expires_at)
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000)
+    SELECT max(i), 'test', 0 FROM n
+"""
 ADD = "INSERT INTO tokens (digest, purpose, expires_at) VALUES (:d, 'test', 0)"
 
 
@@ -65,6 +74,46 @@ async def test_a_statement_that_is_wrong_spoils_nobody_elses_turn(opened: Databa
 async def test_many_turns_settled_at_once_are_all_kept(opened: Database) -> None:
     await asyncio.gather(*(opened.writer.settle([add(f"{n:04}")]) for n in range(1000)))
     assert await digests(opened) == [f"{n:04}" for n in range(1000)]
+
+
+async def test_who_waits_for_somebody_elses_lock_keeps_nobody_else_waiting(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "town.sqlite"
+    shutil.copy(migrated_file, path)
+    opened = await database.opened(f"sqlite:///{path}", Seal.of(KEY))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with asyncio.TaskGroup() as tasks:
+        turn = tasks.create_task(opened.writer.settle([add("a")]))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not turn.done()
+        assert await digests(opened) == []
+        other.execute("ROLLBACK")
+    assert await digests(opened) == ["a"]
+    other.close()
+    await opened.close()
+
+
+async def test_what_takes_long_is_not_done_in_a_hurry(migrated_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "town.sqlite"
+    shutil.copy(migrated_file, path)
+    book = Book(path, Seal.of(KEY), patience=0)
+    with pytest.raises(sqlite3.OperationalError) as raised:
+        book.applied([[add("a")], [Change(COUNT_FAR)]], hurried=True)
+    assert too_slow(raised.value)
+    book.undo()
+    assert book.committed(book.applied([[Change(COUNT_FAR)]], hurried=False)) == [[1]]
+    book.close()
+    opened = await database.opened(f"sqlite:///{path}", Seal.of(KEY))
+    assert await digests(opened) == ["300000"]
+    await asyncio.gather(
+        opened.writer.settle([add("a")]),
+        opened.writer.settle([Change("DELETE FROM tokens"), Change(COUNT_FAR), add("b")]),
+    )
+    assert await digests(opened) == ["300000", "b"]
+    await opened.close()
 
 
 async def test_a_closed_writer_takes_nothing_and_has_kept_everything(url: str) -> None:

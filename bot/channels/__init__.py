@@ -33,6 +33,10 @@ class Malformed:
     reason: str
 
 
+async def _at_once() -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """A reply in the reader's language, ready for a channel to put in its own form.
@@ -46,6 +50,8 @@ class Said:
     reply_to: the channel's id of the message answered
     edits:    the channel's id of the message to replace instead of sending a new one
     carried:  these are somebody's own words, brought here from another chat
+    turn:     to be awaited before each message after the first, where it takes several: the
+              platform counts every one of them
     """
 
     text: str
@@ -58,6 +64,7 @@ class Said:
     carried: bool = False
     key: str = ""  # which text this is, and with what in its blanks: for logs and tests
     words: dict[str, Any] = field(default_factory=dict)
+    turn: Callable[[], Awaitable[None]] = field(default=_at_once, compare=False, repr=False)
 
 
 class NotNow(Exception):

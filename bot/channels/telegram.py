@@ -181,6 +181,8 @@ class Telegram(Channel):
             return said.edits
         known_by = 0
         for index, piece in enumerate(pieces(said)):
+            if index:
+                await said.turn()
             more = _buttons(said) if piece.last_word else {}
             if index == 0 and said.reply_to.isdigit():
                 answered = {"message_id": int(said.reply_to), "allow_sending_without_reply": True}

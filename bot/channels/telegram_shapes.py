@@ -238,14 +238,40 @@ def _cleaned(value: Any) -> Any:
     return value
 
 
+_BEGINNING = re.compile(rb'\{\s*+"update_id"\s*+:')
+_END = re.compile(rb"\]\s*+\}\s*+\Z")  # of an answer that came whole
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def _cut(body: bytes) -> Iterator[bytes]:
-    """Every object in the array "result", found without going down into it."""
-    start = re.search(rb'"result"\s*+:\s*+\[', body)
+    """Every object in the array "result", found without going down into it.
+
+    A quotation mark too many in one of them hides where it ends: then it ends where the next
+    update begins, which tells its number first.
+    """
+    opened = re.search(rb'"result"\s*+:\s*+\[', body)
+    at = opened.end() if opened else len(body)
+    beginnings = (found.start() for found in _BEGINNING.finditer(body, at))
+    following = next(beginnings, len(body))
+    while (span := _braced(body, at)) is not None:
+        begun, end = span
+        while following <= begun:
+            following = next(beginnings, len(body))
+        if end is not None and end <= following:
+            at = end
+        elif following < len(body):
+            at = following
+        elif (closed := _END.search(body, begun)) is not None:
+            at = closed.start()
+        else:
+            return
+        yield body[begun:at].rstrip(b", \t\r\n")
+
+
+def _braced(body: bytes, at: int) -> tuple[int, int | None] | None:
+    """Where the next object begins and ends; its end is None where braces do not match."""
     depth = begun = 0
-    for token in _TOKEN.finditer(body, start.end()) if start else ():
+    for token in _TOKEN.finditer(body, at):
         match token[0]:
             case b"{" | b"[":
                 begun = token.start() if depth == 0 else begun
@@ -253,9 +279,10 @@ def _cut(body: bytes) -> Iterator[bytes]:
             case b"}" | b"]":
                 depth -= 1
                 if depth < 0:
-                    return
+                    return None
                 if depth == 0:
-                    yield body[begun : token.end()]
+                    return begun, token.end()
+    return (begun, None) if depth else None
 
 
 class _Answer(msgspec.Struct):

@@ -13,7 +13,7 @@ kind of update, and a network that can fail.
 """
 
 from tests.botapi.api import BotAPI
-from tests.botapi.faults import Fault
+from tests.botapi.faults import Fault, Weather
 from tests.botapi.journal import Call, Journal
 from tests.botapi.shapes import RIGHTS, Json
 from tests.botapi.town import USUAL_RIGHTS, Bot, Chat, Link, Member, Message, Person, Topic
@@ -33,4 +33,5 @@ __all__ = [
     "Message",
     "Person",
     "Topic",
+    "Weather",
 ]

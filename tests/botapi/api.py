@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any, Self, TypeVar
 
 from aiohttp import ClientSession, web
 
 from tests.botapi.desk import Desk
-from tests.botapi.faults import Fault, Held, HungUp, broken, too_many
+from tests.botapi.faults import ROUGH, Fault, Held, HungUp, Weather, broken, too_many
 from tests.botapi.journal import Call, Journal
 from tests.botapi.people import People
 from tests.botapi.queues import Queue
@@ -147,6 +148,14 @@ class BotAPI(People):
         fault = self._fault(times, where)
         fault.after = lambda result: Held(fault.gate, result)
         return fault
+
+    def weather(
+        self, random: Random, *, shares: Mapping[str, float] = ROUGH, longest: int = 3
+    ) -> Weather:
+        """From now on any call may fail by chance, until the weather is lifted; see `Weather`."""
+        weather = Weather(random=random, clock=self.town.clock, shares=shares, longest=longest)
+        self.faults.append(weather)
+        return weather
 
     def _fault(
         self,

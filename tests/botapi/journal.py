@@ -35,12 +35,22 @@ class Journal:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.watchers: list[Callable[[str], None]] = []  # called at each moment, by its name
         self._changed = asyncio.Event()
 
     def add(self, call: Call) -> None:
         """Note a call."""
         self.calls.append(call)
         self.stir()
+
+    def pass_(self, moment: str) -> None:
+        """Tell the watchers that this moment has come.
+
+        "handed": updates are about to leave; "confirmed": a poll or a webhook has taken some;
+        "asked": a method is about to be done; "acted": it is done, and not answered yet
+        """
+        for watcher in self.watchers:
+            watcher(moment)
 
     def stir(self) -> None:
         """Have everybody who waits look again."""

@@ -3,10 +3,11 @@
 import asyncio
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout
 from lo_bot_api_emulator.updates import UpdateError, UpdateQueues
 
 from tests.botapi.journal import Journal
@@ -14,7 +15,6 @@ from tests.botapi.shapes import Json
 
 # Told only to a bot that asks for them by name.
 ON_REQUEST = {"chat_member", "message_reaction", "message_reaction_count"}
-LONGEST_PAUSE = 60.0  # seconds
 
 
 class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
@@ -35,10 +35,15 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
         super().__init__(record=lambda _: None, max_updates=10**9, insecure_webhooks=True)
         self.token = token
         self.pause = 0.02  # seconds before a second failed delivery is tried again, then doubled
+        self.longest_pause = 60.0  # seconds, of those pauses
         self.patience = 60.0  # seconds a webhook may take to answer
         self.closed = False
         self.polls = 0
         self.told: list[Json] = []  # every update that was put here, oldest first
+        self.handed: Counter[int] = Counter()  # update_id → how often the bot was given it
+        self.acknowledged: set[int] = set()  # update_ids that the bot has said it has
+        self.arrange: Callable[[list[Json]], list[Json]] = list  # a batch's order
+        self.loses: Callable[[], bool] = lambda: False  # whether a batch is lost on its way
         self._journal, self._tasks, self._session, self._clock = journal, tasks, session, clock
         self._inbox = self._state(token)
         self._wanted: list[str] = []
@@ -72,6 +77,10 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
         self._tasks.create_task(self._wake())
         self._pump()
 
+    def jump(self, by: int) -> None:
+        """Number what is to come from so much further on."""
+        self._inbox.next_id += by
+
     @property
     def next_number(self) -> int:
         return int(self._inbox.next_id)
@@ -104,7 +113,7 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
     ) -> list[Json]:
         """The updates from `offset` on, once there are any; ends the poll before it with 409."""
         self._choose(fields)
-        self._confirmed = max(self._confirmed, int(fields.get("offset") or 0))
+        self._confirm(int(fields.get("offset") or 0))
         self.polls += 1
         self._journal.stir()
         mine = self._poller = object()
@@ -130,7 +139,16 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
         self._inbox.updates = [
             item for item in self._inbox.updates if item["update_id"] not in handed_out
         ]
-        return found
+        self.handed.update(map(_id, found))
+        return self.arrange(found)
+
+    def _confirm(self, offset: int) -> None:
+        """What is numbered below the offset is the bot's now."""
+        self._confirmed = max(self._confirmed, offset)
+        taken = {_id(item) for item in self._inbox.updates if item["update_id"] < offset}
+        if taken:
+            self.acknowledged |= taken
+            self._journal.pass_("confirmed")
 
     def _choose(self, fields: Json) -> None:
         """Remember which kinds are wanted; what is not said stays as it was."""
@@ -175,9 +193,14 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
         failures = 0
         while self._inbox.url and (item := self._first(lane)):
             async with self._connections:
-                status, told_to_wait = await self._offer(item["raw"])
+                self._journal.pass_("handed")
+                status, told_to_wait = await self._offer(item)
             if 200 <= status < 300:
                 failures = 0
+                self.acknowledged.add(_id(item))
+                self._journal.pass_("confirmed")
+                if self.loses():
+                    continue  # the 200 was lost on its way, so it is brought again
                 self._inbox.updates = [other for other in self._inbox.updates if other is not item]
                 self._journal.stir()
                 continue
@@ -185,19 +208,20 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
             if told_to_wait is None:
                 # The first repeat comes at once.
                 told_to_wait = self.pause * 2 ** (failures - 2) if failures > 1 else 0.0
-            await asyncio.sleep(min(told_to_wait, LONGEST_PAUSE))
+            await asyncio.sleep(min(told_to_wait, self.longest_pause))
 
     def _first(self, lane: str) -> Json | None:
         return next((item for item in self._inbox.updates if item["lane"] == lane), None)
 
-    async def _offer(self, update: Any) -> tuple[int, float | None]:
+    async def _offer(self, item: Json) -> tuple[int, float | None]:
         """The status the webhook answers, 0 for none, and for how long it asks to be left alone."""
-        secret = self._inbox.secret
+        secret, number = self._inbox.secret, _id(item)
+        self.handed[number] += 1
         headers = {"X-Telegram-Bot-Api-Secret-Token": secret} if secret else {}
         try:
             async with self._session.post(
                 self._inbox.url,
-                json=update,
+                json=item["raw"],
                 headers=headers,
                 allow_redirects=False,
                 timeout=ClientTimeout(total=self.patience),
@@ -206,7 +230,16 @@ class Queue(UpdateQueues):  # type: ignore[misc]  # it publishes no types
                 trouble = f"Wrong response from the webhook: {status} {answer.reason}"
         except (ClientError, TimeoutError) as failure:
             status, wait, trouble = 0, None, str(failure) or "Read timeout expired"
+            if isinstance(failure, ClientConnectorError):
+                self.handed[number] -= 1  # nobody was there to take it
         if not 200 <= status < 300:
             told_at = int(self._clock())
             self._trouble = {"last_error_date": told_at, "last_error_message": trouble}
         return status, float(wait) if wait else None
+
+
+def _id(item: Json) -> int:
+    """The update_id that the bot sees; that of the envelope if it sees none."""
+    raw = item["raw"]
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return int(number if isinstance(number, int) else item["update_id"])

@@ -1,5 +1,6 @@
 """One bot's door: the library's emulator, joined to the town behind it."""
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -75,7 +76,8 @@ class Server(LoBotApiEmulator):  # type: ignore[misc]  # it publishes no types
         """Answer a call, or break its connection."""
         try:
             response: web.Response = await super().handle(request)
-        except HungUp:
+        except HungUp as gone:
+            await asyncio.sleep(gone.after)
             hang_up(request)
             return web.Response()
         except Held as held:
@@ -83,6 +85,9 @@ class Server(LoBotApiEmulator):  # type: ignore[misc]  # it publishes no types
             return web.json_response({"ok": True, "result": held.result})
         if request.match_info["method"] == "getUpdates" and response.status == 200:
             envelopes = json.loads(response.text or "")["result"]
+            self._journal.pass_("handed")
+            if envelopes and self.queue.loses():
+                hang_up(request)
             return web.json_response({"ok": True, "result": [one["raw"] for one in envelopes]})
         return response
 
@@ -118,7 +123,9 @@ class Server(LoBotApiEmulator):  # type: ignore[misc]  # it publishes no types
             fault.meet()
             if fault.before:
                 raise fault.before()
+        self._journal.pass_("asked")
         call.result = self._answer(call.method, call.params, fields, uploads)
+        self._journal.pass_("acted")
         if fault and fault.after:
             raise fault.after(call.result)
         return call.result
