@@ -1,6 +1,6 @@
-"""Measures our bot against others, and itself on each database, in one run.
+"""Measures our bot against others, itself on each database, and what it bears, in one run.
 
-    python -m benchmarks [--only NAME]... [--updates 3000] [--rounds 4] [--json FILE]
+    python -m benchmarks [--quick | --full] [--only NAME]... [--rounds N] [--json FILE]
 
 Each bot in turn is started on a core of its own, warmed up, and given its updates by a Bot API
 server on another core; what counts is the CPU time of all its processes.  docs/performance.md
@@ -17,16 +17,38 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
-from benchmarks import contenders, ours, race, report
+from benchmarks import contenders, endurance, filled, mailing, ours, race, report
 from benchmarks.contenders import Contender, NotMeasured
+from benchmarks.postgres import Postgres
 from benchmarks.race import Cores, Measured
+from benchmarks.trials import Finding, Trial
 
 FOLDER = contenders.ROOT / "var" / "bench"  # on the disk that the bot would use
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured; the options of the command line, with other defaults each."""
+
+    rounds: int
+    updates: int  # to each bot in each round
+    fill: int  # members of the large community
+    broadcast: int  # members of the one that is written to
+    slowly: float  # minutes of writing to them at everybody's rate
+    memory: float  # seconds of a steady load
+    overload: float  # seconds of ten times what it bears
+
+
+USUAL = Extent(3, 3000, 1_000_000, 10_000, slowly=0.5, memory=120, overload=10)
+QUICK = Extent(1, 2000, 50_000, 3_000, slowly=0.2, memory=20, overload=2)
+FULL = Extent(3, 3000, 1_000_000, 100_000, slowly=10, memory=600, overload=60)
 
 
 class Results(msgspec.Struct):
@@ -38,14 +60,22 @@ class Results(msgspec.Struct):
     updates: int
     load: list[tuple[float, float, float]]  # at the start of each round
     rounds: dict[str, list[Measured | None]]
+    trials: dict[str, list[Finding]]
     unmeasured: dict[str, str]
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; 1 if something of it could not be measured."""
     chosen = _parser().parse_args(words)
-    postgres = ours.Postgres(chosen.postgres)
-    everybody = [*ours.contenders(postgres, chosen.rate), *contenders.peers()]
+    extent = _extent(chosen)
+    postgres = Postgres(chosen.postgres)
+    everybody: list[Contender | Trial] = [
+        *ours.contenders(postgres, chosen.rate),
+        *contenders.peers(),
+        *filled.contenders(extent.fill, postgres if chosen.fill_postgres else None),
+        *mailing.trials(extent.broadcast, extent.slowly),
+        *endurance.trials(extent.memory, chosen.rate or STEADY, extent.overload),
+    ]
     wanted = [one for one in everybody if not chosen.only or _named(one, chosen.only, everybody)]
     if not wanted:
         print(f"nobody is called {' or '.join(chosen.only)}")
@@ -53,36 +83,51 @@ def main(words: Sequence[str] | None = None) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # nobody is left running
     try:
-        results = asyncio.run(measured(wanted, chosen.updates, chosen.rounds))
+        results = asyncio.run(measured(wanted, extent))
     finally:
         postgres.close()
-    show(results)
+    show(results, extent)
     if chosen.json:
         chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     return 1 if results.unmeasured else 0
 
 
-async def measured(wanted: Sequence[Contender], updates: int, rounds: int) -> Results:
-    """Every contender once in each round, so that a noisy minute meets all of them."""
+STEADY = 500  # updates a second under which memory is looked at
+
+
+async def measured(wanted: Sequence[Contender | Trial], extent: Extent) -> Results:
+    """Every contender once in each round, so that a noisy minute meets all of them; then the
+    trials, once each."""
     cores = Cores.here()
+    racing = [one for one in wanted if isinstance(one, Contender)]
     results = Results(
         began=datetime.now(UTC).replace(microsecond=0),
         machine=machine(cores),
         command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        updates=updates,
+        updates=extent.updates,
         load=[],
-        rounds={one.name: [] for one in wanted},
+        rounds={one.name: [] for one in racing},
+        trials={},
         unmeasured={},
     )
-    ready = [one for one in wanted if await _prepared(one, results)]
-    for number in range(rounds):
+    ready = [one for one in racing if await _prepared(one, results)]
+    for number in range(extent.rounds if ready else 0):
         results.load.append(os.getloadavg())
         for one in ready:
-            told = f"round {number + 1} of {rounds}: {one.name}"
-            print(f"\r\033[K{told}", end="", file=sys.stderr, flush=True)
-            results.rounds[one.name].append(await _round(one, updates, cores, results))
-    print("\r\033[K", end="", file=sys.stderr)
+            _tell(f"round {number + 1} of {extent.rounds}: {one.name}")
+            results.rounds[one.name].append(await _round(one, extent.updates, cores, results))
+    for trial in wanted:
+        if isinstance(trial, Trial):
+            _tell(trial.name)
+            results.load.append(os.getloadavg())
+            await _tried(trial, cores, results)
+    _tell("")
     return results
+
+
+def _tell(what: str) -> None:
+    """Say what is being done, in the place of what was."""
+    print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
 
 async def _prepared(contender: Contender, results: Results) -> bool:
@@ -97,6 +142,9 @@ async def _prepared(contender: Contender, results: Results) -> bool:
 async def _round(
     contender: Contender, updates: int, cores: Cores, results: Results
 ) -> Measured | None:
+    work = contender.work
+    if most := [one.rate for one in results.rounds.get(work.half_of, ()) if one]:
+        contender = replace(contender, work=replace(work, rate=median(most) / 2))
     try:
         return await race.run(contender, updates, cores, FOLDER)
     except NotMeasured as why:
@@ -104,24 +152,31 @@ async def _round(
         return None
 
 
-def _named(one: Contender, names: Sequence[str], everybody: Sequence[Contender]) -> bool:
+async def _tried(trial: Trial, cores: Cores, results: Results) -> None:
+    try:
+        results.trials[trial.name] = await trial.run(cores, FOLDER)
+    except NotMeasured as why:
+        results.unmeasured[trial.name] = str(why)
+
+
+def _named(
+    one: Contender | Trial, names: Sequence[str], everybody: Sequence[Contender | Trial]
+) -> bool:
     """Whether it has one of these names, or, where nobody has just that name, a part of one."""
     whole = {contender.name for contender in everybody}
     return any(one.name == name or (name not in whole and name in one.name) for name in names)
 
 
-def show(results: Results) -> None:
+def show(results: Results, extent: Extent) -> None:
     """Print the tables."""
     low, high = min(one[0] for one in results.load), max(one[0] for one in results.load)
-    rounds = max(len(one) for one in results.rounds.values())
     print(f"{results.began:%Y-%m-%d %H:%M} UTC, {results.machine}")
-    print(f"{results.command}: {rounds} rounds of {results.updates:,} updates;", end=" ")
+    print(f"{results.command}: {extent.rounds} rounds of {results.updates:,} updates;", end=" ")
     print(f"load average {low:.1f}–{high:.1f}\n")
-    for part in (
-        report.table(results.rounds, results.unmeasured),
-        report.figures(results.rounds),
-        report.answers(results.rounds),
-    ):
+    cores = len(Cores.here().free)
+    found = [*report.ratios(results.rounds, extent.fill, cores), *report.answers(results.rounds)]
+    found += [finding for one in results.trials.values() for finding in one]
+    for part in (report.table(results.rounds, results.unmeasured), report.goals(found)):
         for line in part:
             print(line)
         print()
@@ -142,15 +197,34 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def _extent(chosen: argparse.Namespace) -> Extent:
+    """How much is to be measured: as much as usual, less or more, but for what is named."""
+    extent = QUICK if chosen.quick else FULL if chosen.full else USUAL
+    return Extent(
+        *(
+            usual if (said := getattr(chosen, option)) is None else said
+            for option, usual in asdict(extent).items()
+        )
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
     )
     add = parser.add_argument
+    add("--quick", action="store_true", help="in minutes, and not to be relied on")
+    add("--full", action="store_true", help="for an hour: as many and as long as the goals say")
     add("--only", action="append", default=[], metavar="NAME", help="its name, or a part of it")
-    add("--updates", type=int, default=3000, help="to each bot in each round; default: 3000")
-    add("--rounds", type=int, default=4, help="default: 4")
-    add("--rate", type=float, default=500, help="updates a second for answer times; default: 500")
+    add("--updates", type=int, metavar="N", help="to each bot in each round; usually 3000")
+    add("--rounds", type=int, metavar="N", help="usually 3")
+    add("--rate", type=float, default=0, help="updates a second for answer times; else half load")
+    add("--fill", type=int, metavar="MEMBERS", help="of the large community; usually 1000000")
+    add("--fill-postgres", action="store_true", help="fill one on PostgreSQL too")
+    add("--broadcast", type=int, metavar="MEMBERS", help="written to at once; usually 10000")
+    add("--slowly", type=float, metavar="MINUTES", help="of 30 letters a second; usually 0.5")
+    add("--memory", type=float, metavar="SECONDS", help="of a steady load; usually 120")
+    add("--overload", type=float, metavar="SECONDS", help="of ten times too much; usually 10")
     add("--json", type=Path, metavar="FILE", help="keep every number there")
     add("--postgres", default="", metavar="URL", help="a server on this machine; else the tests'")
     return parser

@@ -11,6 +11,7 @@ JITTER = 0.95  # of a window: calls do not arrive as evenly as they leave
 PER_CHAT, CHAT_BURST = 1.0, 3.0  # messages a second to one chat, and at once after a pause
 PER_GROUP = 20  # messages a minute to one group
 OVERALL = 30  # messages a second in all
+IN_FLIGHT = 0.3  # seconds in which what had left before a 429 may still arrive
 BUNCHED = 3  # messages that a busy machine lets arrive together with those before them
 
 
@@ -37,15 +38,12 @@ def patient(evidence: Evidence) -> Iterator[Violation]:
     for refused in evidence.sent:
         if refused.status != 429:
             continue
-        until = refused.at + JITTER * refused.retry_after
-        ends = [kill.at for kill in evidence.kills if refused.at < kill.at < until]
+        from_, until = refused.at + IN_FLIGHT, refused.at + JITTER * refused.retry_after
+        until = min([until, *(kill.at for kill in evidence.kills if kill.at > refused.at)])
         for other in evidence.sent:
-            early = other.chat == refused.chat and refused.at < other.at < min([until, *ends])
-            if early and other.thread == refused.thread:
-                yield Violation(
-                    "limit",
-                    f"chat {refused.chat} was written to {until - other.at:.2f} s too early",
-                )
+            if other.chat == refused.chat and from_ < other.at < until:
+                early = f"{until - other.at:.2f} s too early"
+                yield Violation("limit", f"chat {refused.chat} was written to {early}")
 
 
 def fullest(moments: Iterable[float], seconds: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -76,9 +76,7 @@ class Bot:
         while not glances or glances[-1].news.gone < count or _busy(glances[-1].news):
             await asyncio.sleep(GLANCE)
             now = time.perf_counter()
-            glances.append(
-                Glance(now - began, cost.memory(self.pids), await self.api.stands())
-            )
+            glances.append(Glance(now - began, cost.memory(self.pids), await self.api.stands()))
             if len(glances) < 2 or glances[-1].news != glances[-2].news:
                 moved = now
             elif now - moved > PATIENCE:

@@ -239,7 +239,10 @@ class Shelf(Protocol):
     """Keeps databases from one run to the next."""
 
     also: str  # of the contenders' names
-    processes: tuple[int, ...]  # that work for them
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Those that work for them."""
 
     async def prepare(self) -> None:
         """Raises `NotMeasured` if they cannot be kept."""
@@ -271,7 +274,7 @@ class Files:
     """SQLite files."""
 
     also = ""
-    processes = ()
+    processes: tuple[int, ...] = ()
 
     async def prepare(self) -> None:
         KEPT.mkdir(parents=True, exist_ok=True)

@@ -40,9 +40,7 @@ async def _run(cores: Cores, folder: Path, *, members: int, rate: int) -> list[F
         async with race.telegram(cores.rest) as api:
             place = Place(Path(made), api.url, race.free_port(), members)
             await filled.fill(ours.on_disk(place), Size(members, 0))
-            start = ours.started(
-                place, ours.on_disk(place), per_second=rate, seal_key=filled.KEY
-            )
+            start = ours.started(place, ours.on_disk(place), per_second=rate, seal_key=filled.KEY)
             try:
                 async with race.running(start, place, cores) as pids:
                     news, cpu = await _sent(api, place, start, pids, cores)
@@ -90,7 +88,7 @@ async def _ended(place: Place) -> None:
     question = ENDS.format(count=place.count)
     try:
         async with asyncio.timeout(SETTLING):
-            while not ours.kept_on_disk(ours.file(place), question):
+            while not ours.kept_on_disk(ours.file(place), question):  # noqa: ASYNC110 - another's
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise NotMeasured("its end was never written down") from None

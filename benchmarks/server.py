@@ -101,6 +101,7 @@ class Telegram:
         self._message = 0
         self._opened = 0.0
         self._pace = 0.0
+        self._timed = False  # whether it is to be told how long each answer took
         self._held: list[tuple[Line, int]] = []  # polls that wait for an update
         self._bringing: list[asyncio.Task[None]] = []
         self._more = asyncio.Condition()
@@ -109,7 +110,7 @@ class Telegram:
 
     def load(self, order: Order) -> None:
         """Prepare updates, all in bytes, so that handing them out costs next to nothing."""
-        self._pace = order.rate
+        self._pace, self._timed = order.rate, bool(order.rate and not order.people)
         self._owed.clear()
         self._errands.begin(order.work)
         self._number = max(self._number, order.heard)
@@ -150,8 +151,8 @@ class Telegram:
         for _ in range(count):
             one = self._loaded.popleft()
             self._waiting.append(one)
-            if self._pace and one[2] is not None:
-                self._spoken.setdefault(one[2], now)
+            if self._timed and one[2] is not None:
+                self._spoken[one[2]] = now
         held, self._held = self._held, []
         for line, _ in held:
             line.give_updates(0)

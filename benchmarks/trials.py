@@ -18,12 +18,13 @@ class Finding(msgspec.Struct):
     found: str
     goal: str = ""  # empty: only to be looked at
     reached: bool | None = None  # None: cannot be told here
+    unclear: str = ""  # why not
 
     @property
     def verdict(self) -> str:
         """Whether that is good enough."""
         if not self.goal or self.reached is None:
-            return ""
+            return self.unclear
         return "reached" if self.reached else "NOT REACHED"
 
 

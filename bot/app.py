@@ -150,7 +150,7 @@ class House:
         self.alarm.end()
         seconds = self.config.bot.drain_seconds
         await self.pipeline.lanes.stop(seconds / 2)
-        await self.delivery.lanes.stop(seconds / 2)
+        await self.delivery.rest(seconds / 2)
         with suppress(Unavailable):
             await self.pipeline.let_go()
         await self._opened.aclose()

@@ -73,6 +73,13 @@ def broadcast(arguments: argparse.Namespace) -> int:
     return broadcasting(arguments)
 
 
+def simulate(arguments: argparse.Namespace) -> int:
+    """Simulate a town on a clock of its own: seeded people, faults, crashes; check everything."""
+    from bot.simulation.command import simulate as simulating
+
+    return simulating(arguments)
+
+
 def key(arguments: argparse.Namespace) -> int:
     """Make a key to seal names and messages with, for BOT_STORAGE__SEAL_KEY."""
     from storage.sealing import fresh_key
@@ -82,7 +89,7 @@ def key(arguments: argparse.Namespace) -> int:
 
 
 COMMANDS: tuple[Command, ...] = (
-    run, playground, check, migrate, capabilities, timetable, quarantine, broadcast, key,
+    run, playground, check, migrate, capabilities, timetable, quarantine, broadcast, simulate, key,
 )  # fmt: skip
 
 
@@ -120,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         summary = (command.__doc__ or "").partition("\n")[0]
         one = commands.add_parser(command.__name__, help=summary, description=summary)
         one.set_defaults(command=command)
-        if command not in (key, playground, capabilities):
+        if command not in (key, playground, capabilities, simulate):
             one.add_argument("--config", type=Path, default=CONFIG, help="default: config.toml")
         for words, more in OPTIONS.get(command.__name__, ()):
             one.add_argument(words, **more)  # type: ignore[arg-type]
@@ -151,6 +158,16 @@ OPTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
     "check": (
         ("--json", {"action": "store_true", "help": "for programs"}),
         ("--online", {"action": "store_true", "help": "ask the platforms too"}),
+    ),
+    "simulate": (
+        ("--members", {"type": int, "default": 1000, "help": "default: 1000"}),
+        ("--days", {"type": int, "default": 30, "help": "default: 30"}),
+        ("--seed", {"type": int, "default": 7, "help": "the same seed, the same history"}),
+        ("--crashes", {"type": int, "default": 0, "help": "how often the house dies meanwhile"}),
+        ("--faults", {"action": "store_true", "help": "the platform makes trouble, as they do"}),
+        ("--url", {"default": "", "help": "an empty database, or one of an earlier simulation"}),
+        ("--keep", {"action": "store_true", "help": "as demonstration data, in var/demo.sqlite"}),
+        ("--start", {"metavar": "DAY", "help": "the first day, such as 2025-03-03"}),
     ),
     "quarantine": (
         ("--whole", {"action": "store_true", "help": "with payloads, which are personal data"}),

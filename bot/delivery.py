@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace as altered
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -101,7 +100,7 @@ class Delivery:
         self.crowd = Crowd()
         self._tally = Tally(self._kept)
         self._presses: set[asyncio.Task[None]] = set()
-        self.lanes: Lanes[Waiting] = Lanes(self._finish, activity, alarm)
+        self.lanes: Lanes[Waiting | Parcel] = Lanes(self._finish, activity, alarm)
         self._gates = Gates(channels, monotonic, activity, self.lanes.aside)
 
     # ---------------------------------------------------------------- taking up
@@ -125,7 +124,7 @@ class Delivery:
             one = parcel.waiting
             if self.leads and self.crowd.room and not self._known(one):
                 self.crowd.take(one)
-                self.lanes.put(one.lane, altered(one, handed=parcel))
+                self.lanes.put(one.lane, parcel)
                 taken += 1
         return taken
 
@@ -161,21 +160,19 @@ class Delivery:
         self.leads = False
         self._gates.dismiss()
         left = await self.lanes.leave(within)
-        for waiting in left:
-            self._let_go(waiting)
+        for work in left:
+            self._let_go(work.waiting if isinstance(work, Parcel) else work)
         self.hand.forget_left()
 
-    async def _finish(self, waiting: Waiting) -> None:
+    async def _finish(self, work: Waiting | Parcel) -> None:
         """Deal with one letter until it is said, put off, or hopeless."""
+        waiting = work.waiting if isinstance(work, Parcel) else work
         try:
-            parcel = opened(waiting)
-        except msgspec.MsgspecError:
-            await self._unreadable(waiting)
-            self._let_go(waiting)
-            return
-        try:
+            parcel = work if isinstance(work, Parcel) else opened(work)
             while not await self._tried(parcel):
                 parcel.tries += 1
+        except msgspec.MsgspecError:
+            await self._unreadable(waiting)
         finally:
             self._let_go(waiting)
 
@@ -276,19 +273,35 @@ class Delivery:
             letter, to, edits=await self._edited(letter)
         )
         await self._let_through(to.channel)
-        if parcel.campaign and (seconds := self._gates.closed_for(to)) > LONG:
-            raise NotNow(seconds)
-        async with self._gates.ahead(to) if parcel.campaign else nullcontext():
-            if not await self._committed(parcel):
-                return
-            began = self._monotonic()
-            slot = await self._gates.leave(to, parcel.urgency)
-        if self._monotonic() - began > LONG and await self._held_meanwhile(parcel):
+        cleared, slot = await self._cleared(parcel, to)
+        if not cleared:
             return
         message = await self._sent(parcel, to, said, slot)
         self._breaker(to.channel).worked()
         body = "" if parcel.campaign else kept(said)  # the campaign itself has it
         await self._settle(parcel, SENT, message=message, body=body, place=to.place)
+
+    async def _cleared(self, parcel: Parcel, to: To) -> tuple[bool, Slot | None]:
+        """Wait for leave to say it; whether it is still to be said then, and that leave.
+
+        What must not be said twice is marked when there is leave; but those of a campaign
+        before that, a few at a time, or the commit between would spoil their pace.
+        """
+        began = self._monotonic()
+        if parcel.campaign:
+            if (seconds := self._gates.closed_for(to)) > LONG:
+                raise NotNow(seconds)
+            async with self._gates.ahead(to):
+                marked = await self._committed(parcel)
+                slot = await self._gates.leave(to, parcel.urgency) if marked else None
+        else:
+            marked = True
+            slot = await self._gates.leave(to, parcel.urgency)
+        if not marked:
+            return False, None
+        if self._monotonic() - began > LONG and await self._held_meanwhile(parcel):
+            return False, slot
+        return await self._committed(parcel), slot
 
     async def _sent(self, parcel: Parcel, to: To, said: Said, slot: Slot | None) -> str:
         """Say it, each message of it in its turn; returns the platform's id."""
@@ -335,10 +348,12 @@ class Delivery:
         """What must not be said twice is marked as being said, before it is.
 
         False if the row is gone, as its member was forgotten while it was on its way, or out
-        of reach, as its campaign was paused.
+        of reach, as its campaign was paused, or another's to say.
         """
         if not parcel.once or parcel.sending:
             return True
+        if not self.leads:
+            return False
         # That a first mark failed may mean that it was kept, and only nobody heard of it.
         id, again = parcel.waiting.id, parcel.marked
         mark = (

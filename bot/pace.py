@@ -21,10 +21,11 @@ CAUGHT_UP = 0.25  # of a second's messages
 # The platform counts a message some time between our letting it go and its answer.  As long as
 # an answer takes at least, all are delayed alike; by what it takes longer, one may be counted
 # later than those behind it.  What is not answered yet counts as that late at the most.
-LATEST = 0.5
-LATEST_IN_GROUP = 2.0
+LATEST = 1.0
+LATEST_IN_GROUP = 3.0
 MARGIN = 0.005
-LEARNING = 0.03  # seconds a second, as which we come to believe that all take longer now
+FIRST = 20  # answers, before which we do not know how long they take at least
+FORGETTING = 0.001  # seconds a second, as which we come to believe that all take longer now
 FINEST = 0.004  # seconds between two looks: at a thousand a second, four go at a time
 
 
@@ -153,8 +154,8 @@ class Pace:
         size = 1 + CAUGHT_UP * rate
         self._bucket = Bucket(SHARE * rate, size, 1.0, start)  # no burst to begin with
         self._window = Window(max(1, int(rate)), 1.0, LATEST)
-        self._least = 0.0  # seconds that an answer takes at the least
-        self._learnt = start
+        self._least = LATEST  # seconds that an answer takes at the least
+        self._answers, self._answered_at = 0, start
         self._before: dict[str, list[float]] = {}
         for place, ago in sorted(said, key=lambda one: -one[1]):
             self._before.setdefault(place, []).append(start - ago)
@@ -177,10 +178,12 @@ class Pace:
         """The platform has answered what was said by this leave."""
         now = self._now()
         took = now - slot.at
-        self._least = min(took, self._least + LEARNING * (now - self._learnt))
-        self._learnt = now
+        self._least = min(took, self._least + FORGETTING * (now - self._answered_at))
+        self._answered_at = now
+        self._answers += 1
+        late = took - self._least if self._answers > FIRST else took
         for window in slot.counted:
-            window.answered(slot.number, slot.at, max(0.0, took - self._least))
+            window.answered(slot.number, slot.at, late)
         if self._ready:
             self.look()
 

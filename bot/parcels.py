@@ -56,8 +56,6 @@ class Parcel:
 
 def opened(waiting: Waiting) -> Parcel:
     """The parcel of a row that waits.  Raises `msgspec.MsgspecError` for one that is no letter."""
-    if isinstance(waiting.handed, Parcel):
-        return waiting.handed
     if campaign := campaigns.of_letter(waiting.key):
         return Parcel(waiting, campaign_letter(waiting, campaign), campaign=campaign)
     return Parcel(waiting, waiting.handed or wire.letter(waiting.payload))

@@ -86,7 +86,7 @@ class Scheduler:
 
     async def letters(self, now: datetime) -> int:
         """Hand out what is to be said by now, if saying it is ours."""
-        if not self._delivery.leads:
+        if not self._delivery.leads or self._delivery.hand.full:
             return 0
         return await self._hand_out("out", now, self._delivery.offer)
 

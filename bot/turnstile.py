@@ -126,6 +126,7 @@ class Gates:
         self._activity = activity
         self._aside = aside
         self._gates: dict[str, Turnstile] = {}
+        self._closed = False
 
     async def open(self, db: Reader, now: datetime) -> None:
         """Begin anew, with what went out in the last minute, by whomever, counted."""
@@ -137,6 +138,7 @@ class Gates:
             for name, channel in self._channels.items()
             if channel.limits is not None
         }
+        self._closed = False
 
     @property
     def rate(self) -> float | None:
@@ -148,6 +150,8 @@ class Gates:
         gate = self._gates.get(to.channel)
         if gate is None:
             return None
+        if self._closed:
+            raise asyncio.CancelledError
         return await gate.leave(to.place, group=not to.private, urgency=urgency, aside=self._aside)
 
     def answered(self, to: To, *slots: Slot | None) -> None:
@@ -185,6 +189,7 @@ class Gates:
             gate.slow_down(to.place, slow.seconds, group=not to.private, all_=slow.everywhere)
 
     def dismiss(self) -> None:
-        """Whoever waits is cancelled."""
+        """Whoever waits is cancelled, and whoever comes until they are opened again."""
+        self._closed = True
         for gate in self._gates.values():
             gate.dismiss()

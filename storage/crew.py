@@ -226,7 +226,7 @@ class Shared:
         if self._connection is None:
             import asyncpg
 
-            from storage.postgres_writer import BELL
+            from storage.postgres import BELL
 
             made = await asyncpg.connect(self._url, timeout=PATIENCE, server_settings=WATCHED)
             made.add_termination_listener(self._cut_off)

@@ -36,8 +36,7 @@ async def opened(url: str, seal: Seal) -> Database:
         path = sqlite_path(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         return Database(url, SQLiteReader(path, seal), SQLiteWriter(path, seal))
-    from storage.postgres import PostgresReader, pool
-    from storage.postgres_writer import PostgresWriter
+    from storage.postgres import PostgresReader, PostgresWriter, pool
 
     return Database(url, PostgresReader(await pool(url), seal), PostgresWriter(url, seal))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -392,6 +393,17 @@ async def test_a_row_read_just_before_it_was_settled_is_not_said_again(town: Com
     assert town.house.delivery.offer(letters) == 0
     await town.house.settled()
     assert len(town.street.delivered) == 1
+
+
+async def test_a_row_that_is_no_letter_is_set_aside_and_its_lane_goes_on(town: Community) -> None:
+    good = letter(town, "a", "good")
+    bad = dataclasses.replace(letter(town, "a"), payload="{", due=NOON - timedelta(hours=1))
+    now = town.clock.now()
+    await town.house.database.writer.settle([pending.put(one, at=now) for one in (bad, good)])
+    await town.house.settled()
+    assert [one.text for one in town.street.delivered] == ["good"]
+    (held,) = await quarantine.held(town.house.database.reader)
+    assert held.id == bad.id
 
 
 # ---------------------------------------------------------------- who says it

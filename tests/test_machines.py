@@ -13,7 +13,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -40,6 +40,8 @@ SIZE = settings(
     max_examples=400 if LONG else 20,
     stateful_step_count=80 if LONG else 25,
     deadline=None,
+    # Not "explain", which traces every line: a whole house is too much of that.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )

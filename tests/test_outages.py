@@ -198,10 +198,10 @@ class Spoilt(SQLiteWriter):
 
     pragma = ""  # what spoils it, or mends it
 
-    def _commit(self, connection: sqlite3.Connection, batch: Any) -> Any:
+    def _begin(self) -> None:
         if self.pragma:
-            connection.execute(self.pragma)
-        return super()._commit(connection, batch)
+            self._book._connection.execute(self.pragma)
+        super()._begin()
 
 
 class Disk:

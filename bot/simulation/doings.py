@@ -198,6 +198,8 @@ class Street:
 
     def _asks(self, who: Resident, question: str) -> None:
         if who.reachable and self.chance.random() < 0.8:
+            if self.chance.random() < 0.3:
+                self.says(who, self.chance.choice(COURTESIES))  # in one breath
             self.says(who, question)
         elif who.inside:
             self.says(who, f"@innkeeper {question}", group=sorted(who.inside)[0])
@@ -346,9 +348,7 @@ class Street:
             answerable=not group,
         )
 
-    def presses(
-        self, who: Resident, message: str, data: str, *, answerable: bool = True
-    ) -> None:
+    def presses(self, who: Resident, message: str, data: str, *, answerable: bool = True) -> None:
         """A button in their private chat."""
         where = Where(id=who.home)
         more: dict[str, Any] = {"message": message, "data": data, "press": who.home}

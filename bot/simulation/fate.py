@@ -12,6 +12,7 @@ from enum import StrEnum
 from handlers.turn import Clock
 
 LONGEST_DOWN = timedelta(hours=3)
+AGAIN = 0.2  # of all deaths: at once after the last
 NTH = 6  # at which of the points that follow its moment a death happens, at the latest
 
 
@@ -35,12 +36,16 @@ class Death:
     down: timedelta  # how long nobody starts it again
 
 
-def deaths(
-    chance: random.Random, *, count: int, start: datetime, span: timedelta
-) -> list[Death]:
-    """So many deaths, spread over the span by chance, in the order of their moments."""
+def deaths(chance: random.Random, *, count: int, start: datetime, span: timedelta) -> list[Death]:
+    """So many deaths, spread over the span by chance, in the order of their moments.
+
+    Some come while the house is only just getting up from the last.
+    """
     points = list(Point)
     moments = sorted(start + span * chance.random() for _ in range(count))
+    for n in range(1, count):
+        if chance.random() < AGAIN:
+            moments[n] = moments[n - 1]
     return [
         Death(
             after=moment,

@@ -419,6 +419,9 @@ def _alike(bubble: Bubble) -> tuple[str, str, str, date]:
 
 
 def _unasked(seen: Evidence) -> Iterator[tuple[Bubble, list[Person]]]:
+    """What nobody asked for, just now: later it may be another hour where its reader lives."""
+    if seen.whole:
+        return
     by_place = defaultdict(list)
     for person in seen.people:
         by_place[f"home-{person.ref}"].append(person)

@@ -138,7 +138,7 @@ def _resident(
         role=role,
         arrives=0,
         silent_from=10**6,
-        talkative=chance.expovariate(1.2),
+        talkative=chance.expovariate(0.8),
         keen=chance.choice((0.0, 0.1, 0.4, 0.8, 0.95)),
         hour=chance.choice((7.5, 8.0, 9.0, 12.5, 18.0, 21.0, 23.2, 0.4)) + chance.random() / 2,
         opens=bool(role) or chance.random() < HOMES,

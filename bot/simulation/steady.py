@@ -181,9 +181,7 @@ class SteadyWriter:
             else:
                 done.set_result(outcome)
 
-    async def _settled(
-        self, turns: list[Sequence[Change]]
-    ) -> list[list[Outcome] | BaseException]:
+    async def _settled(self, turns: list[Sequence[Change]]) -> list[list[Outcome] | BaseException]:
         return await asyncio.gather(
             *(self._inner.settle(changes) for changes in turns), return_exceptions=True
         )

@@ -106,10 +106,15 @@ class Town:
         self._far = Far()
         span = plan.days * A_DAY
         self.fate = Fate(
-            self.clock, deaths(self._chance("fate"), count=plan.crashes, start=plan.start, span=span)
+            self.clock,
+            deaths(self._chance("fate"), count=plan.crashes, start=plan.start, span=span),
         )
         self.platform = Platform(
-            self.clock, self.fate, self._chance("platform"), record=self._arrived, faults=plan.faults
+            self.clock,
+            self.fate,
+            self._chance("platform"),
+            record=self._arrived,
+            faults=plan.faults,
         )
         self.witness = Witness()
         self.chronicle = Chronicle()
@@ -376,7 +381,11 @@ class Town:
             self._owed = [one for one in self._owed if one not in seen.owed]
 
     def _seen(self, *, whole: bool) -> Evidence:
-        mark, now, witness = self._whole_mark if whole else self._mark, self.clock.now(), self.witness
+        mark, now, witness = (
+            self._whole_mark if whole else self._mark,
+            self.clock.now(),
+            self.witness,
+        )
         came = [one for one in self.residents if one.came]
         return Evidence(
             now=now,
