@@ -16,16 +16,17 @@ import msgspec
 
 from benchmarks import crash_evidence, crash_power
 from benchmarks.crash_audit import Tally, audit, tally
-from benchmarks.crash_evidence import Evidence, Violation
+from benchmarks.crash_evidence import Evidence, Lag, Violation
 from benchmarks.crash_people import Crowd, Quarter, shuffled
 from benchmarks.crash_power import Disk
-from benchmarks.crash_processes import LOOK, Process, Supervisor
+from benchmarks.crash_processes import LOOK, NotUp, Process, Supervisor
 from benchmarks.crash_setting import Plan, config, doctored, free_port, quarter, roles
 from storage.sealing import fresh_key
 from tests.botapi import BotAPI
 
 EVIDENCE = "evidence.json"  # all that the audit goes by, left beside the logs
 SETTLING = 300.0  # seconds in which everything must have come to rest
+TICK = 0.03  # seconds
 QUIET = 2  # seconds of rest, after which it counts as that
 PROGRESS = 30.0  # seconds in which a process that was started says something
 EARLY = 0.05  # of all kills come while the process is still starting
@@ -59,6 +60,9 @@ async def campaign(plan: Plan, folder: Path) -> Report:
             try:
                 await run.play()
                 evidence = await run.gathered()
+            except NotUp as dead:
+                evidence = run.dead(dead)
+            else:
                 (folder / EVIDENCE).write_bytes(msgspec.json.encode(evidence))
             finally:
                 run.supervisor.end()
@@ -126,6 +130,7 @@ class Run:
     crowd: Crowd
     status: int = 0
     unsettled: str = ""
+    lags: list[Lag] = field(default_factory=list)
     strike: asyncio.Event = field(default_factory=asyncio.Event)
     armed: tuple[str, int] = ("", 0)  # at which moment to kill, the how-manieth time it comes
 
@@ -142,6 +147,7 @@ class Run:
         self.api.journal.watchers.append(self._watch)
         self.crowd.settle_in(self.plan.residents)
         living = asyncio.ensure_future(self._live())
+        ticking = asyncio.ensure_future(self._tick())
         try:
             for number in range(1, self.plan.kills + 1):
                 await self._kill_once(last=number == self.plan.kills)
@@ -154,6 +160,17 @@ class Run:
         queue.loses = lambda: False
         await self._settle()
         self.status = await self.supervisor.stop()
+        ticking.cancel()
+
+    async def _tick(self) -> None:
+        """Note whenever this very process was held up."""
+        before = time.time()
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.time()
+            if (lag := now - before - TICK) > TICK:
+                self.lags.append((now, lag))
+            before = now
 
     async def _begin(self) -> None:
         """The first start; where power is played, after some in which the schema is half made."""
@@ -275,6 +292,15 @@ class Run:
                 self.unsettled = f"after {SETTLING:g} s {told} updates and {left} rows still wait"
                 return
 
+    def dead(self, why: NotUp) -> Evidence:
+        """All there is to say of a bot that does not come up any more."""
+        last = str(why).strip().rpartition("\n")[2]
+        return Evidence(
+            kills=self.supervisor.kills,
+            starts=self.supervisor.starts,
+            faults=(f"it does not come up any more: {last}",),
+        )
+
     async def gathered(self) -> Evidence:
         """Everything that the audit wants to see."""
         url, key = self.storage.url, self.key
@@ -283,10 +309,12 @@ class Run:
             sent=crash_evidence.sent(self.api),
             kills=self.supervisor.kills,
             starts=self.supervisor.starts,
+            lags=self.lags,
             tables=await crash_evidence.tables(url, key),
             integrity=await crash_evidence.integrity(url, key),
             orderly=frozenset(self.crowd.orderly),
             asleep=frozenset(one.name for one in self.quarters if one.asleep),
+            together=self.plan.mode == "polling",
             unsettled=self.unsettled,
             status=self.status,
             faults=self.supervisor.faults(),

@@ -16,6 +16,7 @@ from storage.sealing import Seal
 from tests.botapi import BotAPI, Call
 
 Json = dict[str, Any]
+Lag = tuple[float, float]  # our own server was held up: until when, and for how many seconds
 Rows = list[Json]
 
 # What puts a new message into a chat, which is what the platform's limits count.
@@ -70,10 +71,12 @@ class Evidence:
     sent: list[Sent] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
+    lags: list[Lag] = field(default_factory=list)
     tables: dict[str, Rows] = field(default_factory=dict)
     integrity: list[str] = field(default_factory=list)  # what the database says is wrong with it
     orderly: frozenset[int] = frozenset()  # people whose every line wants one answer, in order
     asleep: frozenset[str] = frozenset()  # communities in their quiet hours all the while
+    together: bool = True  # updates come in batches, and so two of one event together
     unsettled: str = ""  # what was still going on when patience ended
     status: int = 0  # with which the bot ended when told to stop
     faults: tuple[str, ...] = ()  # what the bot's own log calls one

@@ -418,7 +418,7 @@ class Delivery:
         """
         to = parcel.to
         self._gates.slow_down(to, slow)
-        metrics.SENDS.labels(to.channel, "slowed").inc()
+        metrics.of(metrics.SENDS, to.channel, "slowed").inc()
         if parcel.campaign:
             await self._put_off(parcel, slow.seconds, attempts=parcel.waiting.attempts)
             return True
@@ -458,7 +458,7 @@ class Delivery:
             await self._settle(parcel, FAILED, reason="not to be reached for a day")
             return True
         if not unclear.unsent:
-            metrics.RESENDS.labels(parcel.to.channel).inc()
+            metrics.of(metrics.RESENDS, parcel.to.channel).inc()
         log.info("send.faltered", channel=parcel.to.channel, attempts=parcel.tries + 1)
         pause = PAUSES[min(tries, len(PAUSES) - 1)]
         if parcel.campaign or (not unclear.unsent and parcel.tries >= STUBBORN):
@@ -527,7 +527,7 @@ class Delivery:
     ) -> None:
         """Move the row to the past, with what came of it taken in again, all in one."""
         waiting, letter = parcel.waiting, parcel.letter
-        metrics.SENDS.labels(letter.to.channel, outcome).inc()
+        metrics.of(metrics.SENDS, letter.to.channel, outcome).inc()
         changes = done_with(
             parcel,
             outcome,

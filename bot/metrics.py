@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
@@ -37,3 +39,9 @@ LATE = Counter(
     ["what", "capability"], registry=REGISTRY,
 )  # fmt: skip
 QUARANTINED = Counter("innkeeper_quarantined", "Events set aside.", registry=REGISTRY)
+
+
+@cache
+def of(counter: Counter, *labels: str) -> Counter:
+    """The counter under these labels, looked up once: they are few, and counted at every turn."""
+    return counter.labels(*labels)

@@ -240,9 +240,9 @@ class Pipeline:
         except Miss:
             # Told again.  If the first telling was written down just as the database went
             # away, nobody has it in hand yet.
-            metrics.REPEATS.labels(event.channel).inc()
+            metrics.of(metrics.REPEATS, event.channel).inc()
             return await pending.by_key(self.database.reader, event.channel, event.id)
-        metrics.EVENTS.labels(event.channel, event.kind).inc()
+        metrics.of(metrics.EVENTS, event.channel, event.kind).inc()
         return waiting
 
     async def _merely_noted(self, event: Event, *, ours: bool) -> bool:
@@ -254,7 +254,7 @@ class Pipeline:
             await self.database.writer.settle(changes)
         except Miss:
             return False  # told before, or by somebody who has gone since: look properly
-        metrics.EVENTS.labels(event.channel, "chatter").inc()
+        metrics.of(metrics.EVENTS, event.channel, "chatter").inc()
         return True
 
     async def _lane(self, event: Event) -> str:
@@ -302,7 +302,7 @@ class Pipeline:
                 await self.lanes.pause(1.0)
             except Exception as fault:
                 attempts += 1
-                metrics.TURNS.labels("fault").inc()
+                metrics.of(metrics.TURNS, "fault").inc()
                 log.error("turn.fault", kind=event.kind, row=waiting.id, exc_info=True)
                 if attempts >= ATTEMPTS:
                     await self._give_up(waiting, event, fault, attempts)
@@ -400,9 +400,9 @@ class Pipeline:
                 if not await pending.waits(self.database.reader, waiting.id):
                     await self._kept_unheard(turn)
                     return
-                metrics.TURNS.labels("replayed").inc()
+                metrics.of(metrics.TURNS, "replayed").inc()
                 continue
-            metrics.TURNS.labels(outcome).inc()
+            metrics.of(metrics.TURNS, outcome).inc()
             return
         raise Miss("the turn rests on what keeps changing")
 

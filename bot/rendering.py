@@ -41,7 +41,7 @@ class Renderer:
 
     def text(self, language: str, key: str, words: dict[str, Any], verbatim: str) -> str:
         """The text `key`, with somebody's own words in its blank {text}; or those alone."""
-        own = texts.clean(verbatim)
+        own = texts.clean(verbatim) if verbatim else ""
         if not key:
             return own
         return self._world.texts.say(language, key, **({"text": texts.Own(own)} | words))

@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import cache, lru_cache
 from pathlib import Path
@@ -41,6 +41,7 @@ class Texts:
     """Texts by language and key; a key is "capability.moment"."""
 
     languages: Mapping[str, Mapping[str, Text]]
+    _wordless: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, folder: Path = FOLDER) -> Texts:
@@ -55,6 +56,14 @@ class Texts:
         plural forms chooses by the word it names in `by`, with CLDR's rules.
         Raises `BadText` if there is no such text, or a blank is not filled.
         """
+        if words:
+            return self._filled(language, key, words)
+        known = self._wordless.get((language, key))
+        if known is None:
+            known = self._wordless[language, key] = self._filled(language, key, words)
+        return known
+
+    def _filled(self, language: str, key: str, words: Mapping[str, Any]) -> str:
         spoken = self.languages.get(language) or self.languages[DEFAULT]
         text = spoken.get(key)
         if text is None:
@@ -79,6 +88,8 @@ class Texts:
         return base if base in self.languages else otherwise
 
     def _written(self, language: str, value: Any) -> str:
+        if type(value) is int:  # the most frequent, and asked for most often
+            return _number(language, value)
         match value:
             case Own():
                 return clean(value)

@@ -27,20 +27,20 @@ NOON = 1_750_000_000.0  # Unix seconds
 # ---------------------------------------------------------------- the real bot, killed
 
 
-SMALL = Plan(quarters=2, residents=3, rate=6, founding=1)
+SMALL = Plan(quarters=2, residents=3, rate=6, founding=0)
 PLANS = {
     "SQLite, polling": replace(SMALL, kills=5, seed=11),
     "PostgreSQL, webhook": replace(SMALL, database="postgresql", mode="webhook", kills=4, seed=12),
     "SQLite, without power": replace(SMALL, mode="webhook", kills=2, power=True, seed=13),
     "SQLite, never synced": replace(
-        SMALL, mode="webhook", kills=2, power=True, founding=0, doctored="OFF", seed=14
+        SMALL, mode="webhook", kills=2, power=True, doctored="OFF", seed=14
     ),
 }
 
 
 @pytest.fixture(scope="session")
 async def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
-    """What came of each plan, all played at once: most of a start is waiting for imports."""
+    """What came of each plan, all played at once: while one waits, another has the machine."""
     played = [name for name, plan in PLANS.items() if COMPILER or not plan.power]
     found = await asyncio.gather(
         *(campaign(PLANS[name], tmp_path_factory.mktemp("crash")) for name in played)
@@ -67,7 +67,8 @@ def test_nothing_is_lost_and_nothing_is_done_twice(name: str, reports: dict[str,
 def test_a_bot_that_does_not_sync_is_found_out(reports: dict[str, Report]) -> None:
     """The audit has teeth: the same bot with one pragma changed loses what it acknowledged."""
     report = reports["SQLite, never synced"]
-    assert "lost" in {one.promise for one in report.violations}, crash.shown(report)
+    broken = {one.promise for one in report.violations}
+    assert broken & {"lost", "fault"}, crash.shown(report)  # or it did not even come up again
 
 
 # ---------------------------------------------------------------- the audit
@@ -183,6 +184,9 @@ WRONG: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "the platform flooded": (
         "limit", _sent_too(*(Sent(NOON + 200, 50 + n, message=4) for n in range(40))),
     ),
+    "the platform flooded slowly": (
+        "limit", _sent_too(*(Sent(NOON + 200 + n / 32, 50 + n, message=4) for n in range(400))),
+    ),
     "a 429 that was not obeyed": (
         "limit",
         _sent_too(
@@ -230,6 +234,12 @@ def test_a_repeat_is_not_excused_by_a_kill_after_something_else_was_said_there()
     later = Sent(DONE_AGAIN.at + 0.1, ANA, text="Your month", message=0, acted=False)
     repeated = replace(_sent_too(DONE_AGAIN, later)(_sound()), kills=[Kill(DONE_AGAIN.at + 0.2)])
     assert "twice" in {one.promise for one in audit(repeated)}
+
+
+def test_what_was_held_up_on_its_way_is_no_flood() -> None:
+    flood = _sent_too(*(Sent(NOON + 200, 50 + n, message=400 + n) for n in range(40)))
+    promises = [one.promise for one in audit(replace(flood(_sound()), lags=[(NOON + 200, 0.5)]))]
+    assert "limit" not in promises
 
 
 def test_recovery_is_from_a_start_to_the_first_message_unless_it_was_killed_before() -> None:

@@ -28,6 +28,7 @@ from handlers.router import Outgoing, Router
 from handlers.turn import Event, Kind, Policy, Reply, Turn, Where
 from storage import pending, quarantine
 from storage.facts import Fact
+from storage.moments import to_micros
 from storage.writer import Unavailable
 from tests.community import STAFF, Community, Resident
 from tests.weather import KEPT, LOST, UNHEARD, Weather
@@ -35,6 +36,7 @@ from tests.weather import KEPT, LOST, UNHEARD, Weather
 T = TypeVar("T")
 
 KEY = "A" * 43 + "="
+NEVER = timedelta(days=365)
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 SIZE = settings(
     max_examples=400 if LONG else 20,
@@ -144,7 +146,11 @@ class Machine(RuleBasedStateMachine):
         self.restore()
         for _ in range(20):
             self.pass_(90)
-            if not self.value("SELECT count(*) FROM pending WHERE kind <> 'woke'"):
+            due = self.value(
+                "SELECT count(*) FROM pending WHERE due_at <= :now",
+                now=to_micros(self.town.clock.now()),
+            )
+            if not due:
                 return
         raise AssertionError(f"still waiting: {self.now(pending.counts(self.db))}")
 
@@ -317,7 +323,7 @@ def echo() -> Router:
         if text.startswith("careful"):
             turn.send(Reply(text=text), policy=Policy.AT_MOST_ONCE)
         elif text.startswith("unasked"):
-            turn.send(Reply(text=text), prompted=False, policy=Policy.AT_LEAST_ONCE)
+            turn.send(Reply(text=text), prompted=False, policy=Policy.AT_LEAST_ONCE, stale=NEVER)
         elif text.startswith("later"):
             turn.later("wake", turn.now + timedelta(minutes=20), text=text)
         else:

@@ -1,1 +1,1 @@
-"""A simulated town: the whole program under seeded people, faults and crashes, on a clock of its own."""
+"""A simulated town: the whole program under seeded people, faults and crashes."""

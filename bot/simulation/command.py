@@ -14,7 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from bot.simulation.town import MARK, START, Broken, Plan, Tally, Town
+from bot.simulation.scenario import MARK, START, Plan
+from bot.simulation.town import Tally, Town
+from bot.simulation.watch import Broken
 from storage import audit, database, schema, sole
 from storage.database import is_sqlite, sqlite_path
 from storage.sealing import Seal, fresh_key
@@ -69,11 +71,7 @@ def run(plan: Plan) -> Tally:
     """Simulate it.  Raises `Broken` when something is wrong."""
     # The plainest loop there is: what it does first is the same everywhere.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(_lived(plan))
-
-
-async def _lived(plan: Plan) -> Tally:
-    return await Town(plan, tell=tell).live()
+        return runner.run(Town(plan, tell=tell).live())
 
 
 def table(tally: Tally) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from bot.channels import Malformed
 from bot.simulation.platform import Bubble, Platform
 from bot.simulation.residents import ZONES, Neighbourhood, Resident
-from bot.simulation.witness import Telling, Witness
+from bot.simulation.witness import NEVER, Telling, Witness
 from handlers.turn import Event, Kind, Person, Where
 
 Questions = Mapping[tuple[str, bool], Sequence[str]]  # (community, whether Chinese) → questions
@@ -20,7 +20,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 TALK = (
     "Morning everyone", "Anyone up for a walk later?", "That oolong was lovely", "lol", "👍",
-    "Has the rain stopped where you are?", "早上好", "今天有人去吗？", "哈哈哈", "昨天那款真不错", "好的",
+    "Has the rain stopped where you are?", "早上好", "今天有人去吗？", "哈哈哈", "昨天那款真不错",
+    "好的",
 )  # fmt: skip
 UNKNOWN = (
     "What is the airspeed of a swallow?", "Can I pay you in seashells?", "who won the match",
@@ -47,7 +48,7 @@ DONE = ("handoff.closed_at_desk", "handoff.cancelled_at_desk", "privacy.topic_fo
 
 
 class Street:
-    """Where residents do what they do; each doing tells the platform, and the witness sees it."""
+    """Where residents do what they do, which the platform is told and the watch sees."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Street:
         record: Callable[[Telling, str], None],
         faults: bool,
     ) -> None:
-        """record: keeps a line of what happened for the history"""
+        """record: is told of everything that somebody (of this name) does"""
         self.platform = platform
         self.witness = witness
         self.chance = chance
@@ -69,7 +70,7 @@ class Street:
         self._record = record
         self._faults = faults
         self._count = 0
-        self._moment = datetime.min
+        self._moment = NEVER
         self._letting_in: list[tuple[str, str]] = []
         platform.let_in = lambda place, person: self._letting_in.append((place, person))
 
@@ -385,7 +386,6 @@ class Street:
         telling = Telling(
             event, who.ref, answerable=answerable, rows=rows, after=self.platform.arrivals
         )
-        self.witness.tell(telling)
         self._record(telling, who.name)
         talk = kind is Kind.SAID and not event.text.startswith("/")
         self.platform.tell(event, talk=talk)

@@ -66,7 +66,7 @@ class Fate:
         self.over = False
         self.buried = False  # even its tasks are gone: who still asks is only letting go
         self.struck = asyncio.Event()
-        self.latest: Death | None = None
+        self._latest: Death | None = None
         self.count = 0
 
     def strikes(self, point: Point) -> bool:
@@ -74,7 +74,7 @@ class Fate:
         if not self.over and self._coming and self._now(self._coming[0], point):
             self._coming[0].nth -= 1
             if self._coming[0].nth <= 0:
-                self.latest = self._coming.popleft()
+                self._latest = self._coming.popleft()
                 self.over = True
                 self.count += 1
                 self.struck.set()
@@ -90,10 +90,12 @@ class Fate:
         if not self.buried:
             await asyncio.get_running_loop().create_future()
 
-    def reborn(self) -> None:
-        """A new house stands on the same ground."""
+    def reborn(self) -> Death:
+        """A new house stands on the same ground; returns how the last one ended."""
         self.over = self.buried = False
         self.struck.clear()
+        assert self._latest is not None
+        return self._latest
 
     def _now(self, death: Death, point: Point) -> bool:
         return death.point is point and self._clock.now() >= death.after

@@ -69,8 +69,9 @@ def streaks_follow_from_facts(seen: Evidence) -> Iterator[str]:
 def messages_add_up(seen: Evidence) -> Iterator[str]:
     """The messages counted for a member are those in the log."""
     for person in seen.people:
-        if person.messages != seen.said.get(person.id, 0):
-            yield f"{person.ref} has {person.messages} messages, {seen.said.get(person.id, 0)} logged"
+        logged = seen.said.get(person.id, 0)
+        if person.messages != logged:
+            yield f"{person.ref} has {person.messages} messages, and {logged} are logged"
 
 
 def referrals_add_up(seen: Evidence) -> Iterator[str]:

@@ -79,7 +79,7 @@ class Chat:
 
 
 class Platform:
-    """The town's platform: it tells what happens until it is acknowledged, and takes what is said."""
+    """It tells what happens until that is acknowledged, and takes what is said."""
 
     name = "town"
     limits: Limits | None = None
@@ -93,27 +93,31 @@ class Platform:
         chance: random.Random,
         *,
         record: Callable[[Bubble], None],
+        speaker: Callable[[str], Awaitable[str]],
         faults: bool,
     ) -> None:
-        """record: sees every message that arrives"""
+        """record: sees every message that arrives
+
+        speaker: who speaks in a private chat at the moment
+        """
         self._clock = clock
         self._fate = fate
         self._chance = chance
         self._record = record
+        self._speaker = speaker
         self._faults = faults
         self._intake: Intake | None = None
         self._count = 0
         self._in_a_row: dict[str, int] = {}
         self.queue: list[Event | Malformed] = []  # told, and not acknowledged yet
         self._overtaken: list[Event] = []
-        self._told: deque[Event] = deque(maxlen=REMEMBERED)
+        self._old: deque[Event] = deque(maxlen=REMEMBERED)
         self.chats: dict[tuple[str, str], Chat] = {}  # by place and topic
         self.closed: set[str] = set()  # private chats whose person stopped the bot
         self.invitations: dict[str, str] = {}  # link → the place it leads into
         self.bubbles: list[Bubble] = []  # everything that ever arrived
         self.in_vain: list[tuple[datetime, str, str]] = []  # when, to whom who left, and what
         self.let_in: Callable[[str, str], None] = lambda place, person: None
-        self.speaker: Callable[[str], Awaitable[str]] | None = None
         self.arrivals = 0  # messages, and corrections of them
         self.latest: dict[str, int] = {}  # place → the latest of those there
         self.told = 0
@@ -142,8 +146,8 @@ class Platform:
             self.catch_up()
         if self.queue and self._chance.random() < REPEATED:
             self._again(self._chance.choice(self.queue))
-        if self._told and self._chance.random() < TOLD_AGAIN:
-            self._again(self._chance.choice(self._told))
+        if self._old and self._chance.random() < TOLD_AGAIN:
+            self._again(self._chance.choice(self._old))
 
     def catch_up(self) -> None:
         """What was overtaken is told now."""
@@ -169,7 +173,7 @@ class Platform:
         await self._intake(batch)
         await self._fate.passes(Point.BEFORE_THANKS)
         del self.queue[: len(batch)]
-        self._told.extend(one for one in batch if isinstance(one, Event))
+        self._old.extend(one for one in batch if isinstance(one, Event))
 
     def _again(self, event: Event | Malformed) -> None:
         self.repeats += 1
@@ -262,7 +266,7 @@ class Platform:
             words=said.words,
             buttons=tuple(one for row in said.buttons for one in row),
             at=self._clock.now(),
-            speaker=await self.speaker(to.place) if to.private and self.speaker else "",
+            speaker=await self._speaker(to.place) if to.private else "",
         )
         self.bubbles.append(bubble)
         self.chat(to.place, to.thread).bubbles.append(bubble)

@@ -81,6 +81,11 @@ class Resident:
         """Whether they and the bot can talk in private."""
         return self.started and not self.stopped
 
+    def learns(self, link: str) -> None:
+        """They were shown an invitation of their own."""
+        if link not in self.links:
+            self.links.append(link)
+
     @property
     def chinese(self) -> bool:
         """Which of our languages they write."""

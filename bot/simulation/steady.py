@@ -1,4 +1,4 @@
-"""A steady house: every answer of its database comes at once, so that one seed makes one history."""
+"""A steady house: its database answers at once, so that one seed makes one history."""
 
 from __future__ import annotations
 
