@@ -30,10 +30,10 @@ NOON = 1_750_000_000.0  # Unix seconds
 SMALL = Plan(quarters=2, residents=3, rate=6, founding=0)
 PLANS = {
     "SQLite, polling": replace(SMALL, kills=5, seed=11),
-    "PostgreSQL, webhook": replace(SMALL, database="postgresql", mode="webhook", kills=4, seed=12),
+    "PostgreSQL, webhook": replace(SMALL, database="postgresql", mode="webhook", kills=3, seed=12),
     "SQLite, without power": replace(SMALL, mode="webhook", kills=2, power=True, seed=13),
     "SQLite, never synced": replace(
-        SMALL, mode="webhook", kills=2, power=True, doctored="OFF", seed=14
+        SMALL, mode="webhook", kills=1, power=True, doctored="OFF", seed=14
     ),
 }
 

@@ -119,6 +119,7 @@ class Machine(RuleBasedStateMachine):
             self.town.house.nudge()
             with suppress(Unavailable):
                 await self.town.house.settled()
+            await self.town.house.activity.quiet()  # so that what follows is the same every time
 
     def restore(self) -> None:
         """The database is back; and if the process has died, another is started."""
@@ -375,7 +376,8 @@ class Queue(Machine):
         ]
 
     def check(self) -> None:
-        self.pass_(2 * 3600)
+        for _ in range(8):  # until an even hour has come
+            self.pass_(1800)
         self.drain()
         assert self.value("SELECT count(*) FROM pending") == 0
         assert self.now(quarantine.count(self.db)) == 0

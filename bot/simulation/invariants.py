@@ -15,6 +15,7 @@ from storage.audit import Happened, Issue, Logged, Person, Talk, Waits
 from storage.facts import Fact
 
 ONE_DAY = timedelta(days=1)
+UNNOTICED = timedelta(days=2)  # in which somebody who only chats may be in their new zone
 SOON = timedelta(hours=1)  # the longest that anything due may still wait
 
 UNASKED = ("checkin.remind", "referrals.thanks", "referrals.came", "referrals.came_too")
@@ -134,10 +135,9 @@ def zones_as_chosen(seen: Evidence) -> Iterator[str]:
         theirs = seen.clockworks.get(person.id)
         if theirs is None or theirs.unsure or not person.zone:
             continue
-        early = person.zone != theirs.zone and not (
-            theirs.in_force(seen.now) and person.zone == theirs.next_zone
-        )
-        if early:
+        soon = theirs.in_force(seen.now) and person.zone == theirs.next_zone
+        late = seen.now - theirs.moved < UNNOTICED and person.zone == theirs.old_zone
+        if person.zone != theirs.zone and not soon and not late:
             yield f"{person.ref} is in {person.zone} and chose {theirs.zone}, {theirs.next_zone}"
 
 

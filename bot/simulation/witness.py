@@ -35,6 +35,8 @@ class Clockwork:
     zone: str
     next_zone: str = ""
     zone_from: date | None = None
+    old_zone: str = ""
+    moved: datetime = NEVER  # when the old zone was found to be over
     last: date | None = None  # the latest day that counted
     days: list[date] = field(default_factory=list)
     silenced: bool = False
@@ -45,6 +47,7 @@ class Clockwork:
     def today(self, at: datetime) -> date:
         """The member's day at a moment (aware)."""
         if self.in_force(at):
+            self.old_zone, self.moved = self.zone, at
             self.zone, self.next_zone, self.zone_from = self.next_zone, "", None
         return self._day(at)
 
