@@ -183,7 +183,7 @@ def talk(evidence: Evidence) -> Iterator[Violation]:
         row["place"]
         for row in evidence.rows("interactions", direction="out")
         if row["kind"] == "faq" or row["body"].get("key") == "handoff.queued_unanswered"
-        or (row["kind"] == "handoff" and row["outcome"] != "sent")
+        or (row["kind"] == "handoff" and not row["outcome"].startswith("sent"))
     )  # fmt: skip
     for place, count in silent.items():
         if count > answered[place]:

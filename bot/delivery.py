@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace as altered
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from bot.channels import (
 from bot.crowd import Crowd, Tally
 from bot.hand import Hand
 from bot.pace import Slot
-from bot.parcels import FAILED, SENT, UNKNOWN, WITHHELD, Parcel, done_with, opened
+from bot.parcels import FAILED, SENT, TWICE, UNKNOWN, WITHHELD, Parcel, done_with, opened
 from bot.rendering import Renderer, kept
 from bot.studio import Draw
 from bot.turnstile import Gates
@@ -43,6 +44,7 @@ from storage import (
     members,
     pending,
     quarantine,
+    shares,
     threads,
 )
 from storage.communities import Directory
@@ -96,6 +98,8 @@ class Delivery:
         self._monotonic = monotonic
         self.leads = False  # of several processes one says what is to be said
         self._breakers: dict[str, Breaker] = {}
+        self._doubted: datetime | None = None  # what waited then may have been said already
+        self._headed: set[str] = set()  # lanes of which that is known by now
         self.hand = Hand(monotonic, alarm.nudge)
         self.crowd = Crowd()
         self._tally = Tally(self._kept)
@@ -149,7 +153,11 @@ class Delivery:
 
     async def lead(self) -> None:
         """Say what is due from now on; what was being said when another ended is not said again."""
-        for waiting in await pending.in_doubt(self._database.reader):
+        db, now = self._database.reader, self._world.clock.now()
+        self._doubted = now if shares.OUT in await shares.ended_over(db) else None
+        self._headed.clear()
+        await self._kept(shares.taken([shares.OUT]))
+        for waiting in await pending.in_doubt(db):
             await self._settle(opened(waiting), UNKNOWN)
         await self._gates.open(self._database.reader, self._world.clock.now())
         self.crowd.keep_to(self._gates.rate)
@@ -163,12 +171,27 @@ class Delivery:
         for work in left:
             self._let_go(work.waiting if isinstance(work, Parcel) else work)
         self.hand.forget_left()
+        if not self.lanes.broke_off:
+            with suppress(Unavailable):
+                await self._database.writer.settle(shares.in_order([shares.OUT]))
+
+    def _in_doubt(self, waiting: Waiting) -> bool:
+        """Whether whoever said things before us may have said this, and ended before noting it.
+
+        Of each lane that can only be what was first in it.
+        """
+        if self._doubted is None or waiting.created is None or waiting.created > self._doubted:
+            return False
+        first = waiting.lane not in self._headed
+        self._headed.add(waiting.lane)
+        return first
 
     async def _finish(self, work: Waiting | Parcel) -> None:
         """Deal with one letter until it is said, put off, or hopeless."""
         waiting = work.waiting if isinstance(work, Parcel) else work
         try:
             parcel = work if isinstance(work, Parcel) else opened(work)
+            parcel.again = parcel.again or self._in_doubt(waiting)
             while not await self._tried(parcel):
                 parcel.tries += 1
         except msgspec.MsgspecError:
@@ -457,8 +480,7 @@ class Delivery:
         if self._world.clock.now() - since > HOPELESS and tries >= len(PAUSES):
             await self._settle(parcel, FAILED, reason="not to be reached for a day")
             return True
-        if not unclear.unsent:
-            metrics.of(metrics.RESENDS, parcel.to.channel).inc()
+        parcel.again = parcel.again or not unclear.unsent
         log.info("send.faltered", channel=parcel.to.channel, attempts=parcel.tries + 1)
         pause = PAUSES[min(tries, len(PAUSES) - 1)]
         if parcel.campaign or (not unclear.unsent and parcel.tries >= STUBBORN):
@@ -528,6 +550,9 @@ class Delivery:
         """Move the row to the past, with what came of it taken in again, all in one."""
         waiting, letter = parcel.waiting, parcel.letter
         metrics.of(metrics.SENDS, letter.to.channel, outcome).inc()
+        if outcome == SENT and parcel.again and not parcel.once:
+            metrics.of(metrics.RESENDS, letter.to.channel).inc()
+            reason = TWICE
         changes = done_with(
             parcel,
             outcome,

@@ -16,6 +16,7 @@ from storage.pending import Waiting
 from storage.writer import Change
 
 SENT, FAILED, UNKNOWN, WITHHELD = "sent", "failed", "unknown", "withheld"
+TWICE = "perhaps twice"  # why what was sent is told apart
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Parcel:
     reopened: int = 0
     marked: bool = False  # as being sent, as far as we know
     sending: bool = False  # committed as such, so that it is not sent a second time
+    again: bool = False  # it may have been sent before
     campaign: int = 0  # of whose letters it is one
     member: Member | None = None  # whom it is for, where that was read a moment ago
     said: Said | None = None  # what it says, where that is known already
@@ -58,7 +60,8 @@ def opened(waiting: Waiting) -> Parcel:
     """The parcel of a row that waits.  Raises `msgspec.MsgspecError` for one that is no letter."""
     if campaign := campaigns.of_letter(waiting.key):
         return Parcel(waiting, campaign_letter(waiting, campaign), campaign=campaign)
-    return Parcel(waiting, waiting.handed or wire.letter(waiting.payload))
+    letter = waiting.handed or wire.letter(waiting.payload)
+    return Parcel(waiting, letter, again=waiting.attempts > 0)
 
 
 def campaign_letter(waiting: Waiting, campaign: int, language: str = "") -> Letter:

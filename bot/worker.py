@@ -168,6 +168,7 @@ class Lanes(Generic[T]):
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.broke_off = False  # something that had begun was not let finish
         self._waiting = 0
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -223,6 +224,7 @@ class Lanes(Generic[T]):
                 ending.add(self._running[lane])
         if ending:
             _, late = await asyncio.wait(ending, timeout=within)
+            self.broke_off = self.broke_off or bool(late)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

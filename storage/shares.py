@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from storage.pending import SHARES
 from storage.writer import Change, Reader
+
+OUT = SHARES  # all that is going out, which one process says
 
 
 async def ended_over(db: Reader) -> set[int]:

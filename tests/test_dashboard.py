@@ -19,7 +19,6 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 from playwright.async_api import Browser, Page, expect
 
-from bot import metrics
 from bot.channels import Malformed
 from bot.web.almanac import Almanac
 from bot.web.app import application
@@ -654,14 +653,15 @@ async def test_the_machine_room_tells_what_waits_and_what_became_of_what_was_sai
     town: Community, ana: Resident, bo: Resident, visitor: ClientSession
 ) -> None:
     await ana.blocks()
-    await said(town, await ana.known(), ["sent"] * 3 + ["unknown", "unknown", "withheld: quiet"])
+    ends = ["sent", "sent", "sent: perhaps twice", "unknown", "unknown", "withheld: quiet"]
+    await said(town, await ana.known(), ends)
     await waiting(town, 3, timedelta(minutes=5))
-    metrics.RESENDS.labels("street").inc(0)
     await enter(visitor, await link(bo))
     html = re.sub(r"\s+", " ", await page(visitor, f"{here(town)}/machine"))
     assert "<b>3</b> <small>the first for 5 min" in html
     assert "quiet" in html
     assert "Your community" in html
+    assert "<dt>Repeated sends</dt><dd><b>1</b>" in html
     assert "<dt>Unknown</dt><dd><b>2</b>" in html
     assert "<dt>street</dt><dd>not heard from yet</dd>" in html
     assert re.search(r"(SQLite|PostgreSQL), [\d.]+ MB", html)

@@ -145,14 +145,14 @@ async def test_a_platform_that_asks_us_to_slow_down_is_obeyed(
     assert heard(ana) == ["first", "second"]
 
 
-async def test_an_answer_whose_fate_is_unknown_is_said_again(
+async def test_an_answer_whose_fate_is_unknown_is_said_again_and_counted(
     town: Community, ana: Resident
 ) -> None:
     town.street.trouble = [Faltered("reset"), Faltered("reset")]
     await ana.says("hello")
     await town.passes(minutes=1)
     assert heard(ana) == ["hello"]
-    assert await outcomes(town) == ["sent"]
+    assert await outcomes(town) == ["sent: perhaps twice"]
 
 
 async def test_what_must_not_be_doubled_is_not_said_again(town: Community, ana: Resident) -> None:
@@ -267,6 +267,31 @@ async def test_what_was_being_said_at_a_crash_is_not_said_again(
     await town.house.delivery.lead()
     assert await outcomes(town) == ["unknown"]
     assert await interactions.message_of(town.house.database.reader, waiting.id) is not None
+
+
+async def test_what_may_have_been_said_before_a_crash_is_said_and_counted(
+    town: Community, ana: Resident
+) -> None:
+    """Only the first of a lane can have been under way when whoever said things ended."""
+    house = town.house
+    house.delivery.leads = False  # as if another were to say it, who is no more
+    for text in ("one", "two"):
+        await ana.says(text)
+    await house.delivery.lead()
+    await house.settled()
+    assert heard(ana) == ["one", "two"]
+    assert await outcomes(town) == ["sent: perhaps twice", "sent"]
+
+
+async def test_who_ended_in_good_order_left_nothing_in_doubt(
+    town: Community, ana: Resident
+) -> None:
+    house = town.house
+    await house.delivery.rest(1)
+    await ana.says("one")
+    await house.delivery.lead()
+    await house.settled()
+    assert await outcomes(town) == ["sent"]
 
 
 async def test_a_press_is_acknowledged(town: Community, ana: Resident) -> None:

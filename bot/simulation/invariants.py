@@ -207,7 +207,7 @@ def machine_keeps_silent(seen: Evidence) -> Iterator[str]:
 def sent_is_arrived(seen: Evidence) -> Iterator[str]:
     """What the log calls sent has arrived, in the place that it names."""
     for row in seen.log:
-        if row.direction != "out" or row.outcome != "sent":
+        if row.direction != "out" or not row.outcome.startswith("sent"):
             continue
         number = int(row.message[1:]) if row.message[1:].isdecimal() else 0
         there = 0 < number <= len(seen.everything)
@@ -217,7 +217,7 @@ def sent_is_arrived(seen: Evidence) -> Iterator[str]:
 
 def arrived_is_logged(seen: Evidence) -> Iterator[str]:
     """What arrived is in the log once; said again is only what the platform never confirmed."""
-    logged = Counter(row.message for row in seen.log if row.outcome == "sent")
+    logged = Counter(row.message for row in seen.log if row.outcome.startswith("sent"))
     for bubble in seen.bubbles:
         if bubble.answered and not logged[bubble.id]:
             yield f"{bubble.key} arrived in {bubble.place} as {bubble.id} and is not in the log"
@@ -227,7 +227,7 @@ def nothing_is_given_up(seen: Evidence) -> Iterator[str]:
     """What is not sent has an excuse; and only what must not be said twice is in doubt."""
     gone = {place for _, place, _ in seen.in_vain}
     for row in seen.log:
-        if row.direction != "out" or row.outcome in ("", "sent"):
+        if row.direction != "out" or not row.outcome or row.outcome.startswith("sent"):
             continue
         outcome, _, reason = row.outcome.partition(": ")
         fine = (
@@ -288,7 +288,7 @@ def answers_in_order(seen: Evidence) -> Iterator[str]:
     by_place = defaultdict(list)
     edited = Counter(row.message for row in seen.log)
     for row in sorted(seen.log, key=lambda row: row.id):
-        if row.outcome == "sent" and row.message in number and edited[row.message] == 1:
+        if row.outcome.startswith("sent") and row.message in number and edited[row.message] == 1:
             by_place[row.place].append((number[row.message], row))
     for place, rows in by_place.items():
         for (one, _), (other, late) in pairwise(rows):

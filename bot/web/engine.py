@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 from importlib import metadata
 from typing import Any
 
-from bot import metrics
 from bot.app import House
+from bot.parcels import TWICE
 from bot.web import charts
 from bot.web.almanac import Almanac
 from bot.web.figures import MINUTE, Figures
@@ -78,7 +78,7 @@ class MachineRoom:
             outcomes=[one for one in outcomes if one.count],
             bar=charts.bar([(one.colour, one.count) for one in outcomes], said, title=told),
             unknown=counts["unknown"],
-            repeats=repeats(),
+            repeats=sum(n for one in outcomes for reason, n in one.reasons if reason == TWICE),
             heard={
                 name: _heard(channel.fresh(), figures)
                 for name, channel in self._house.channels.items()
@@ -101,18 +101,6 @@ class MachineRoom:
         for day in days.values():
             whole += day
         return [_outcome(name, colour, whole) for colour, name in OUTCOMES]
-
-
-def repeats() -> int:
-    """Sends repeated since this process started, on all channels."""
-    return int(
-        sum(
-            sample.value
-            for metric in metrics.RESENDS.collect()
-            for sample in metric.samples
-            if sample.name.endswith("_total")
-        )
-    )
 
 
 def _outcome(name: str, colour: str, whole: Counter[str]) -> Outcome:

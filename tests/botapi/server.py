@@ -76,6 +76,8 @@ class Server(LoBotApiEmulator):  # type: ignore[misc]  # it publishes no types
         """Answer a call, or break its connection."""
         try:
             response: web.Response = await super().handle(request)
+        except ConnectionResetError:
+            return web.Response()  # whoever called ended in the middle of saying it
         except HungUp as gone:
             await asyncio.sleep(gone.after)
             hang_up(request)

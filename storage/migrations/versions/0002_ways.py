@@ -67,12 +67,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("share", sa.Integer(), server_default="0", nullable=False))
     op.bulk_insert(
         sa.table("shares", sa.column("share"), sa.column("taken")),
-        [{"share": share, "taken": 0} for share in range(SHARES)],
+        [{"share": share, "taken": 0} for share in range(SHARES + 1)],
     )
     _shared_out()
 
 
-SHARES = 64
+SHARES = 64  # and one more, for all that is going out
 
 
 def _shared_out() -> None:
