@@ -192,9 +192,7 @@ def _came_by_link(evidence: Evidence) -> Iterator[tuple[str, int]]:
                 continue
             met.add(person)
             link = one.update.get("chat_member", {}).get("invite_link", {}).get("invite_link", "")
-            # By webhook a telling that had to be repeated may come after the note in the chat,
-            # which then counts as the joining; polls bring them together.
-            if kind == "joined" and link in owners and (one.handed < 2 or evidence.together):
+            if kind == "joined" and link in owners:
                 yield person, owners[link]
 
 

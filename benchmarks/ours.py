@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks import race, talk
 from benchmarks.contenders import (
@@ -107,7 +108,12 @@ def _on_sqlite(name: str, work: Work, mode: str = "polling") -> Contender:
 
 
 def _on_postgres(
-    name: str, work: Work, postgres: Postgres, mode: str = "polling", *, workers: int = 1
+    name: str,
+    work: Work,
+    postgres: Postgres,
+    mode: str = "polling",
+    *,
+    workers: int = 1,
 ) -> Contender:
     async def start(place: Place) -> Start:
         url = await postgres.create(place)
@@ -199,20 +205,27 @@ async def divided(place: Place, processes: int) -> None:
     try:
         async with asyncio.timeout(SHARING):
             while True:
-                theirs = [_share(lines) for lines in race.logs(place)]
-                if sum(theirs) == SHARES and min(theirs) > 0 and max(theirs) <= fair:
+                told = [_told(lines) for lines in race.logs(place)]
+                shares = [_share(one) for one in told]
+                if all(map(_runs, told)) and sum(shares) == SHARES and max(shares) <= fair:
                     return
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise NotMeasured("its processes did not share the work") from None
 
 
-def _share(lines: list[str]) -> int:
-    """How much of the work a process has, as it last logged that; 0 before it runs."""
-    told = [json.loads(line) for line in lines if line.startswith("{")]
+def _told(lines: list[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def _runs(told: list[dict[str, Any]]) -> bool:
+    return any(one.get("event") == "running" for one in told)
+
+
+def _share(told: list[dict[str, Any]]) -> int:
+    """How many of the lanes' shares a process has, as it last logged that."""
     shares = [one["ours"] for one in told if one.get("event") in ("crew.took", "crew.gave")]
-    runs = any(one.get("event") == "running" for one in told)
-    return int(shares[-1]) if runs and shares else 0
+    return int(shares[-1]) if shares else 0
 
 
 def asked(work: Work, since: int = 0) -> str:

@@ -358,6 +358,7 @@ class Delivery:
         if act.name not in channel.abilities:
             raise Impossible(f"this channel cannot {act.name}")
         result = await channel.do(to, Ability(act.name), act.words)
+        self._breaker(to.channel).worked()
         await self._settle(parcel, SENT, came_of_it=result)
 
     async def _edited(self, letter: Letter) -> str:

@@ -342,7 +342,8 @@ class Pipeline:
             legacy.setdefault(pending.share_of(one.lane), set()).add(one.id)
         await self._kept(shares.taken(legacy))
         first = {one.lane: one for one in reversed(waiting)}
-        for one in first.values():
+        # Who was charged least goes first, lest a few kills from outside all blame the same one.
+        for one in sorted(first.values(), key=lambda one: one.attempts):
             if pending.share_of(one.lane) in feared:
                 await self._alone(one)
                 legacy[pending.share_of(one.lane)].discard(one.id)
@@ -455,8 +456,12 @@ class Pipeline:
             case Kind.JOINED if event.message and not event.data:
                 self._wait_for_the_link(turn)
                 return []
+            case Kind.JOINED | Kind.LEFT if turns.comes_or_goes(turn):
+                return board.watching(event.kind)
+            case Kind.JOINED if turns.tells_the_link(turn):
+                return board.watching(Kind.LINKED)
             case Kind.JOINED | Kind.LEFT:
-                return board.watching(event.kind) if turns.comes_or_goes(turn) else []
+                return []
         return board.watching(event.kind)
 
     def _wait_for_the_link(self, turn: Turn) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from handlers.roles import RANKS, Role
 from handlers.turn import Event, Kind, Turn, World
@@ -29,6 +29,7 @@ from storage.threads import Thread
 # The end of a deep link that one of our doors made: see Turn.doorway.
 DOORWAY = re.compile(r"[a-z]+_here-([0-9]{1,18})")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+SAME_JOIN = timedelta(minutes=1)  # between two tellings of one join, by the platform's own times
 NOBODY = 0  # the member of a turn that is about nobody in particular
 
 
@@ -304,3 +305,10 @@ def comes_or_goes(turn: Turn) -> bool:
         turn.record(Fact.LEFT)
         return True
     return False
+
+
+def tells_the_link(turn: Turn) -> bool:
+    """Whether this tells by which link somebody came, of whom another telling came long before."""
+    joined, event = turn.member.joined_at, turn.event
+    known = turn.spot is not None and turn.spot.kind == "group" and turn.member.present
+    return known and bool(event.data) and joined is not None and abs(event.at - joined) <= SAME_JOIN

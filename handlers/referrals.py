@@ -111,6 +111,14 @@ async def notice(turn: Turn) -> None:
         _count(turn, inviter)
 
 
+@router.watch(Kind.LINKED)
+async def notice_late(turn: Turn) -> None:
+    """The same, when the platform told of the link long after it had told of the joining."""
+    inviter = await _inviter(turn, turn.event.data)
+    if inviter is not None and await facts.times(turn.db, turn.member.id, Fact.JOINED) <= 1:
+        _count(turn, inviter)
+
+
 @router.watch(Kind.ASKED_TO_JOIN)
 async def let_in(turn: Turn) -> None:
     """Whoever asks to join by a member's link is let in."""

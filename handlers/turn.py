@@ -50,6 +50,7 @@ class Kind(StrEnum):
     PRESSED = "pressed"
     JOINED = "joined"
     LEFT = "left"
+    LINKED = "linked"  # by which link (`data`) somebody came, of whom we know that they did
     ASKED_TO_JOIN = "asked_to_join"
     RANKED = (
         "ranked"  # the platform made someone an administrator, or no longer; `data` is the rank

@@ -97,6 +97,16 @@ async def count(db: Reader, community: int, fact: Fact, *, since: datetime) -> i
     return found
 
 
+async def times(db: Reader, member: int, fact: Fact) -> int:
+    """How often this happened to the member."""
+    found: int = await db.value(
+        "SELECT count(*) FROM facts WHERE member_id = :member AND name = :name",
+        member=member,
+        name=fact.value,
+    )
+    return found
+
+
 async def about(db: Reader, member: int, fact: Fact) -> list[int]:
     """The members it happened about, latest first; such as those whom `member` brought."""
     rows = await db.rows(

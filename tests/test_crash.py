@@ -27,7 +27,7 @@ NOON = 1_750_000_000.0  # Unix seconds
 # ---------------------------------------------------------------- the real bot, killed
 
 
-SMALL = Plan(quarters=2, residents=3, rate=6, founding=0)
+SMALL = Plan(quarters=2, residents=3, rate=6, founding=1)
 PLANS = {
     "SQLite, polling": replace(SMALL, kills=5, seed=11),
     "PostgreSQL, webhook": replace(SMALL, database="postgresql", mode="webhook", kills=3, seed=12),

@@ -418,6 +418,7 @@ class Conversation(Machine):
         self.heard = 0  # how much of what was delivered has been looked at
         self.spoke: dict[str, str] = {}  # who spoke in each home when we last looked
         self.words = count(1)
+        self.for_staff: list[str] = []
         self.weather.armed = False
         for staff in (self.lin, self.moe):
             self.tell(staff._event(Kind.SAID, where=Where(id=STAFF, private=False), text="Morning"))
@@ -435,7 +436,12 @@ class Conversation(Machine):
     @rule(who=PEOPLE)
     def tells(self, who: int) -> None:
         """Words that only a person can do something with."""
-        self.say(self.people[who], f"parcel-{next(self.words)} came wet and torn")
+        one, word = self.people[who], f"parcel-{next(self.words)}"
+        case = self.case(one)
+        self.say(one, f"{word} came wet and torn")
+        waiting = self.value("SELECT count(*) FROM pending WHERE kind = 'in'")
+        if case and case == self.case(one) and not waiting:
+            self.for_staff.append(word)  # there was a case all the while it was dealt with
 
     @rule(who=PEOPLE)
     def calls(self, who: int) -> None:
@@ -520,14 +526,14 @@ class Conversation(Machine):
     def check(self) -> None:
         self.one_speaks()
         assert self.now(quarantine.count(self.db)) == 0
-        at_desk = [one.text for one in self.town.desk]
+        at_desk = " ".join(one.text for one in self.town.desk).split()
+        assert set(self.for_staff) <= set(at_desk)
         for event in self.told:
             if event.kind is not Kind.SAID or event.where is None or event.text[:1] == "/":
                 continue
             if event.text.startswith("parcel-"):
-                word = event.text.split()[0]
-                answered = any(one.to.place == event.where.id for one in self.town.street.delivered)
-                assert any(word in text for text in at_desk) or answered
+                home = [one for one in self.town.street.delivered if one.to.place == event.where.id]
+                assert event.text.split()[0] in at_desk or home
             if event.text.startswith("answer-"):
                 self.reached_the_member_or_was_kept(event)
 

@@ -21,15 +21,18 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from bot.breaker import RESTS, TOGETHER, Breaker
+from bot.channels import Faltered, Said
 from bot.web.app import application
-from handlers.turn import Event, Kind, Where
+from handlers.router import Router
+from handlers.turn import Event, Kind, Policy, Reply, To, Turn, Where
 from storage import database, pending, quarantine
 from storage.database import Database, sqlite_path
 from storage.health import Health
 from storage.sealing import Seal, fresh_key
 from storage.sqlite import SQLiteReader, SQLiteWriter
 from storage.writer import Change, Unavailable
-from tests.community import GROUP, STAFF, Community, Resident
+from tests.community import GROUP, NOON, STAFF, Community, Resident, Street, TownClock
 from tests.test_process import PATIENCE, Bot, running
 from tests.village import served
 from tests.weather import KEPT, LOST, UNHEARD, Weather
@@ -431,6 +434,87 @@ async def test_what_no_database_takes_spoils_nobody_elses_turn(url: str) -> None
     rows = await opened.reader.rows("SELECT digest FROM tokens ORDER BY 1")
     assert [row["digest"] for row in rows if len(row["digest"]) == 1] == ["a", "b", "d"]
     await opened.close()
+
+
+# ---------------------------------------------------------------- a platform that fails everybody
+
+
+class Down(Street):
+    """A platform that takes every message and answers none, until it is mended."""
+
+    down = False
+    tried = 0
+
+    async def send(self, to: To, said: Said) -> str:
+        self.tried += self.down
+        if self.down:
+            raise Faltered("no answer")
+        return await super().send(to, said)
+
+
+def herald() -> Router:
+    """A capability whose words are rather lost than said twice."""
+    router = Router("herald")
+
+    @router.otherwise()
+    async def cry(turn: Turn) -> None:
+        turn.send(Reply(text=turn.event.text), policy=Policy.AT_MOST_ONCE)
+
+    return router
+
+
+async def test_a_platform_that_fails_everybody_is_not_tried_by_everybody(url: str) -> None:
+    """Each try spends a message that may be said once only: a hundred were gone in a minute."""
+    street = Down()
+    town = await Community.founded(url, routers=[herald()], street=street)
+    people = [Resident(town, f"P{n}", f"p{n}", "en", street) for n in range(100)]
+    street.down = True
+    for one in people:
+        await one.says("oyez")
+    await town.passes(minutes=1)
+    # Those who found out, and then one at a time: after 1, 2, 4, 8, 15, 15 and 15 seconds.
+    assert TOGETHER < street.tried <= TOGETHER + 7
+    street.down = False
+    await town.passes(minutes=1)
+    assert len(street.delivered) == len(people) - street.tried
+    await town.close()
+
+
+def test_one_chat_that_fails_keeps_nobody_else_waiting() -> None:
+    breaker = Breaker(lambda: NOON)
+    for _ in range(50):
+        breaker.failed("one")
+    assert breaker.wait() == 0
+    for place in ("two", "three", "four", "five"):
+        breaker.failed(place)
+    assert breaker.resting
+    assert breaker.wait() == RESTS[0]
+
+
+def test_a_rest_ends_with_one_who_goes_to_see() -> None:
+    clock = TownClock()
+    breaker = Breaker(clock.now)
+    for n in range(TOGETHER):
+        breaker.failed(str(n))
+    clock.move(timedelta(seconds=RESTS[0]))
+    assert breaker.wait() == 0
+    assert breaker.wait() > 0  # for everybody else
+    breaker.failed("who went")
+    assert breaker.wait() == RESTS[1]
+    clock.move(timedelta(seconds=RESTS[1]))
+    assert breaker.wait() == 0
+    breaker.worked()
+    assert not breaker.resting
+    assert breaker.wait() == 0
+
+
+def test_a_rest_is_not_made_longer_by_a_clock_that_is_put_back() -> None:
+    moment = [NOON]
+    breaker = Breaker(lambda: moment[0])
+    for n in range(TOGETHER):
+        breaker.failed(str(n))
+    moment[0] -= timedelta(days=1)
+    assert breaker.wait() == 0
 
 
 # ---------------------------------------------------------------- the real process

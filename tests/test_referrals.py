@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
 
 from bot.channels import Ability, Impossible
 from handlers.turn import Event, Kind, Person, Where
@@ -78,6 +81,42 @@ async def test_a_friend_who_joins_by_the_link_is_counted(town: Community, ana: R
     assert ana.last.buttons == ["subscriptions.stop"]
     assert (await bo.known()).invited_by == (await ana.known()).id
     assert await referred(town, ana) == [(await bo.known()).id]
+
+
+async def test_a_link_that_is_told_long_after_the_join_counts_all_the_same(
+    town: Community, ana: Resident
+) -> None:
+    """Platforms tell of one join in several ways, and may tell the better one much later."""
+    link = await link_of(ana)
+    bo = await stranger(town, "Bo")
+    joined = town.clock.now()
+    await bo.joins()
+    await town.passes(minutes=20)
+    told = bo._event(Kind.JOINED, where=Where(id=GROUP, private=False), data=link)
+    await town.happens(msgspec.structs.replace(told, at=joined + timedelta(seconds=1)))
+    assert ana.last.text == "Bo came by your link, Ana: 1 of 3 friends."
+    assert await referred(town, ana) == [(await bo.known()).id]
+
+
+async def test_a_link_told_of_who_has_long_been_there_counts_nothing(
+    town: Community, ana: Resident
+) -> None:
+    link = await link_of(ana)
+    bo = await town.resident("Bo")
+    await town.passes(hours=1)
+    await bo.joins(link)
+    assert await referred(town, ana) == []
+
+
+async def test_a_link_told_of_late_does_not_count_who_had_been_there_before(
+    town: Community, ana: Resident
+) -> None:
+    link = await link_of(ana)
+    bo = await town.resident("Bo")
+    await bo.leaves()
+    await bo.joins()
+    await bo.joins(link)
+    assert await referred(town, ana) == []
 
 
 async def test_the_third_friend_is_thanked_for_and_later_ones_are_told(

@@ -46,14 +46,29 @@ def run(connection: Connection) -> None:
         render_as_batch=True,
         render_item=render_item,
         compare_type=True,
+        transactional_ddl=True,  # on SQLite too, where Alembic has none by default: see `whole`
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
+def whole(engine: sa.Engine) -> None:
+    """Keep a migration in one transaction on SQLite: its driver begins none before a CREATE."""
+
+    @sa.event.listens_for(engine, "connect")
+    def by_hand(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 async def connect() -> None:
     """Reach the database by the URL we were given."""
     engine = create_async_engine(context.config.attributes["url"], poolclass=sa.NullPool)
+    if engine.dialect.name == "sqlite":
+        whole(engine.sync_engine)
     async with engine.connect() as connection:
         await connection.run_sync(run)
         await connection.commit()
