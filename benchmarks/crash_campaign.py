@@ -314,7 +314,6 @@ class Run:
             integrity=await crash_evidence.integrity(url, key),
             orderly=frozenset(self.crowd.orderly),
             asleep=frozenset(one.name for one in self.quarters if one.asleep),
-            together=self.plan.mode == "polling",
             unsettled=self.unsettled,
             status=self.status,
             faults=self.supervisor.faults(),

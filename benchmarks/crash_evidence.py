@@ -76,7 +76,6 @@ class Evidence:
     integrity: list[str] = field(default_factory=list)  # what the database says is wrong with it
     orderly: frozenset[int] = frozenset()  # people whose every line wants one answer, in order
     asleep: frozenset[str] = frozenset()  # communities in their quiet hours all the while
-    together: bool = True  # updates come in batches, and so two of one event together
     unsettled: str = ""  # what was still going on when patience ended
     status: int = 0  # with which the bot ended when told to stop
     faults: tuple[str, ...] = ()  # what the bot's own log calls one

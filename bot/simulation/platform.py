@@ -194,16 +194,20 @@ class Platform:
             raise Unreachable(to.place)
         trouble = self._meets(to.place)
         self._refuses(trouble)
-        id = self._edited(said) if said.edits else (await self._shown(to, said)).id
-        await self._answered(trouble, id)
-        return id
+        if said.edits:
+            bubble = self._edited(said)
+            await self._answered(trouble, None)  # a correction may come twice
+        else:
+            bubble = await self._shown(to, said)
+            await self._answered(trouble, bubble)
+        return bubble.id
 
     async def do(self, to: To, ability: Ability, words: dict[str, Any]) -> dict[str, Any]:
         await self._fate.passes(Point.BEFORE_SEND)
         trouble = self._meets(to.place)
         self._refuses(trouble)
         result = self._done(to, ability, words)
-        await self._answered(trouble, "")
+        await self._answered(trouble, None)
         return result
 
     async def acknowledge(self, press: str) -> None:
@@ -244,11 +248,11 @@ class Platform:
             case Trouble.LOST:
                 raise Faltered("timed out")
 
-    async def _answered(self, trouble: Trouble | None, id: str) -> None:
+    async def _answered(self, trouble: Trouble | None, bubble: Bubble | None) -> None:
         """Return if the bot hears that it was done; else note that it does not."""
         if trouble is Trouble.UNHEARD or self._fate.strikes(Point.AFTER_SEND):
-            if id:
-                self.bubbles[int(id[1:]) - 1].answered = False
+            if bubble is not None:
+                bubble.answered = False
             if self._fate.over:
                 await self._fate.never()
             raise Faltered("timed out")
@@ -273,14 +277,14 @@ class Platform:
         self._arrives(bubble)
         return bubble
 
-    def _edited(self, said: Said) -> str:
+    def _edited(self, said: Said) -> Bubble:
         number = int(said.edits[1:]) if said.edits[1:].isdecimal() else 0
         if not 0 < number <= len(self.bubbles):
             raise Impossible("the message to edit is gone")
         bubble = self.bubbles[number - 1]
         bubble.text = said.text
         self._arrives(bubble)
-        return bubble.id
+        return bubble
 
     def _arrives(self, bubble: Bubble) -> None:
         self.arrivals += 1
