@@ -47,8 +47,9 @@ class Extent:
 
 
 USUAL = Extent(3, 3000, 1_000_000, 10_000, slowly=0.5, memory=120, overload=10)
-QUICK = Extent(1, 2000, 50_000, 3_000, slowly=0.2, memory=20, overload=2)
+QUICK = Extent(1, 2000, 20_000, 3_000, slowly=0.2, memory=15, overload=1)
 FULL = Extent(3, 3000, 1_000_000, 100_000, slowly=10, memory=600, overload=60)
+STEADY = 500  # updates a second under which memory is looked at
 
 
 class Results(msgspec.Struct):
@@ -90,9 +91,6 @@ def main(words: Sequence[str] | None = None) -> int:
     if chosen.json:
         chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     return 1 if results.unmeasured else 0
-
-
-STEADY = 500  # updates a second under which memory is looked at
 
 
 async def measured(wanted: Sequence[Contender | Trial], extent: Extent) -> Results:
@@ -171,15 +169,16 @@ def show(results: Results, extent: Extent) -> None:
     """Print the tables."""
     low, high = min(one[0] for one in results.load), max(one[0] for one in results.load)
     print(f"{results.began:%Y-%m-%d %H:%M} UTC, {results.machine}")
-    print(f"{results.command}: {extent.rounds} rounds of {results.updates:,} updates;", end=" ")
+    print(f"{results.command}:", end=" ")
+    if results.rounds:
+        print(f"{extent.rounds} rounds of {results.updates:,} updates;", end=" ")
     print(f"load average {low:.1f}–{high:.1f}\n")
     cores = len(Cores.here().free)
     found = [*report.ratios(results.rounds, extent.fill, cores), *report.answers(results.rounds)]
     found += [finding for one in results.trials.values() for finding in one]
     for part in (report.table(results.rounds, results.unmeasured), report.goals(found)):
-        for line in part:
-            print(line)
-        print()
+        if lines := "\n".join(part):
+            print(f"{lines}\n")
 
 
 def machine(cores: Cores) -> str:

@@ -283,7 +283,7 @@ class Files:
     async def made(self, size: Size) -> AsyncIterator[str]:
         file = self._file(size)
         part = file.with_name(f"part-{file.name}")
-        for old in (*KEPT.glob(f"{file.name}*"), *KEPT.glob(f"{part.name}*")):
+        for old in KEPT.glob(f"*{_title(size, of='*')}.sqlite*"):
             old.unlink()
         yield f"sqlite:///{part}"
         part.rename(file)
@@ -353,9 +353,12 @@ class Tables:
         """Whatever the server has read it keeps."""
 
 
-def _title(size: Size) -> str:
-    """Its name: another one as soon as the tables are others, or how they are filled."""
+def _title(size: Size, of: str = "") -> str:
+    """Its name; `of` stands for what makes its tables, and how they are filled, those of today."""
+    return f"filled_{size.members}_{size.interactions}_{of or _digest()}"
+
+
+def _digest() -> str:
     files = sorted((schema.MIGRATIONS / "versions").glob("*.py"))
     files.append(Path(__file__).with_name("past.py"))
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
-    return f"filled_{size.members}_{size.interactions}_{digest}"
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]

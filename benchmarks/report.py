@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -84,6 +84,8 @@ def figures(members: int) -> tuple[Figure, ...]:
 
 def table(rounds: Rounds, unmeasured: Mapping[str, str]) -> Iterator[str]:
     """A line for each contender, cheapest first, and then those that were not measured."""
+    if not rounds and not unmeasured:
+        return
     yield f"{'':48} {'CPU s / 1,000':>22} {'updates/s':>10} {'MB':>6} {'rounds':>6}"
     shown = {name: kept for name, ones in rounds.items() if (kept := [one for one in ones if one])}
     for name in sorted(shown, key=lambda one: median(m.cpu for m in shown[one])):
@@ -97,8 +99,10 @@ def table(rounds: Rounds, unmeasured: Mapping[str, str]) -> Iterator[str]:
         yield f"{name:48} not measured: {why}"
 
 
-def goals(findings: Iterable[Finding]) -> Iterator[str]:
+def goals(findings: Sequence[Finding]) -> Iterator[str]:
     """A line for each thing that was found out, beside its goal."""
+    if not findings:
+        return
     yield f"{'':58} {'':>22} {'goal':>9}"
     for one in findings:
         yield f"{one.what:58} {one.found:>22} {one.goal:>9}  {one.verdict}".rstrip()
@@ -113,6 +117,8 @@ def ratios(rounds: Rounds, members: int, cores: int) -> Iterator[Finding]:
     for figure in figures(members):
         found = _ratios(rounds, figure)
         if not found:
+            if figure.above in rounds and figure.below in rounds:
+                yield Finding(figure.what, "not measured", figure.goal)
             continue
         told = Finding(figure.what, spread(found), figure.goal)
         told.reached = figure.reached(median(found), cores)

@@ -272,6 +272,8 @@ class Delivery:
         community = self._directory.community(letter.community)
         if member is None or community is None:
             return Withheld("nobody to say it to") if letter.member else None
+        if letter.to.private and not member.home:
+            return Withheld("out of reach")  # they have blocked us since it was written
         now = self._world.clock.now()
         outgoing = Outgoing(letter, member, community, self._world, self._database.reader, now)
         latest: datetime | None = None

@@ -220,6 +220,7 @@ class Pipeline:
         return self._stamped
 
     async def _take_down(self, event: Event) -> Waiting | None:
+        event = wire.sound(event)
         lane = await self._lane(event)
         if await self._merely_noted(event, ours=pending.share_of(lane) in self.shares):
             return None

@@ -207,7 +207,7 @@ class Scheduler:
                 interactions.pruned(now - self._keep),
                 web.pruned(now - self._keep),
                 quarantine.pruned(now - quarantine.KEPT),
-                members.zones_in_force(now.date()),
+                members.zones_in_force(now.date() - A_DAY),  # by now it is their next day anywhere
                 sessions.pruned(now),
             ]
         )

@@ -230,6 +230,9 @@ def _presence(turn: Turn) -> None:
     spoke = turn.event.kind in (Kind.SAID, Kind.PRESSED)
     person = turn.event.person
     in_group = turn.spot is not None and turn.spot.kind == "group"
+    left = turn.member.left_at
+    if left is not None and turn.event.at <= left:
+        return  # said before they left, and told of late
     if spoke and in_group and not turn.member.present and person and not person.anonymous:
         turn.note(members.found_here(turn.member.id, at=turn.event.at))
         turn.member = replace(turn.member, status="member")

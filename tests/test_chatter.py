@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from handlers.turn import Kind, Where
-from storage import members
+from storage import members, quarantine
 from tests.community import GROUP, Community, Resident
 
 
@@ -44,6 +44,25 @@ async def test_a_repeat_is_not_counted_again(town: Community, ana: Resident) -> 
     await town.happens(talk, talk)
     await town.happens(talk)
     assert (await ana.known()).messages == before + 1
+
+
+async def test_half_a_character_holds_nobody_up(town: Community, ana: Resident) -> None:
+    """As platforms that do not look let through; it becomes a question mark."""
+    for text in ("first", "half \ud83d of a smile", "third"):
+        await ana.says(text, group=True, addressed=False)
+    assert await kept(town) == 3
+    await ana.says("and \ud83d in private")
+    assert await quarantine.count(town.house.database.reader) == 0
+
+
+async def test_talk_told_of_after_its_speaker_left_brings_nobody_back(
+    town: Community, ana: Resident
+) -> None:
+    talk = ana._event(Kind.SAID, where=Where(id=GROUP, private=False), text="x", addressed=False)
+    await town.passes(minutes=1)
+    await ana.leaves()
+    await town.happens(talk)
+    assert (await ana.known()).status == "left"
 
 
 async def test_a_new_name_is_noticed_in_the_middle_of_talk(town: Community, ana: Resident) -> None:

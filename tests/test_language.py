@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from handlers.turn import Kind, Where
 from tests.community import Community, Resident
@@ -93,6 +94,22 @@ async def test_a_zone_is_in_force_from_the_members_next_day(town: Community, ana
     await ana.says("/zone Asia/Tokyo")
     assert ana.last.key == "language.zone_already"
     assert (await ana.known()).zone == "Asia/Tokyo"
+
+
+async def test_far_west_a_zone_is_not_in_force_before_midnight_either(
+    town: Community, ana: Resident
+) -> None:
+    """The house tidies up by UTC, by which the members' next day begins hours too early here."""
+    await ana.says("/zone America/New_York")
+    await town.passes(days=2)
+    await ana.says("/zone Asia/Tokyo")
+    chosen = await ana.known()
+    assert chosen.zone == "America/New_York"
+    assert chosen.zone_from is not None
+    eve = datetime.combine(chosen.zone_from, time(), ZoneInfo("America/New_York"))
+    left = eve - timedelta(hours=1) - town.clock.now()
+    await town.passes(seconds=left.total_seconds())
+    assert (await ana.known()).zone == "America/New_York"
 
 
 async def test_another_zone_earns_no_second_check_in(town: Community, ana: Resident) -> None:

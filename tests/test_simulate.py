@@ -177,6 +177,9 @@ DOCTORED: dict[str, Evidence] = {
     "machine_keeps_silent": seen(everything=[bubble("faq.answer", speaker="human")], log=[said()]),
     "sent_is_arrived": seen(log=[said("m4")]),
     "arrived_is_logged": seen(everything=[bubble()]),
+    "repeats_are_told_apart": seen(
+        everything=[bubble(answered=False), bubble(number=2)], log=[said("m2")]
+    ),
     "nothing_is_given_up": seen(log=[said(outcome="failed: no words")]),
     "at_most_once": seen(
         everything=[bubble("checkin.remind"), bubble("checkin.remind", number=2)],

@@ -18,13 +18,18 @@ ONE_DAY = timedelta(days=1)
 UNNOTICED = timedelta(days=2)  # in which somebody who only chats may be in their new zone
 SOON = timedelta(hours=1)  # the longest that anything due may still wait
 
+REPEATED = timedelta(hours=4)  # in which what arrives again in the same words is the same letter
+
 UNASKED = ("checkin.remind", "referrals.thanks", "referrals.came", "referrals.came_too")
 MACHINE = (
     "faq.answer", "faq.answer_with_link", "faq.unsure", "faq.unknown", "faq.unknown_alone",
 )  # fmt: skip
 KNOWING = ("faq.answer", "faq.answer_with_link", "faq.unsure")
 GREETINGS = ("welcome.newcomer", "welcome.returning", "welcome.several", "welcome.crowd")
-EXCUSES = ("silenced", "no reminders", "too late", "someone else speaks now", "nobody to say it to")
+EXCUSES = (
+    "silenced", "no reminders", "too late", "someone else speaks now", "nobody to say it to",
+    "out of reach",
+)  # fmt: skip
 
 Invariant = Callable[[Evidence], Iterator[str]]
 
@@ -223,6 +228,22 @@ def arrived_is_logged(seen: Evidence) -> Iterator[str]:
             yield f"{bubble.key} arrived in {bubble.place} as {bubble.id} and is not in the log"
 
 
+def repeats_are_told_apart(seen: Evidence) -> Iterator[str]:
+    """What is said again, as nobody knew whether it had arrived, is logged as perhaps twice."""
+    outcomes = {row.message: row.outcome for row in seen.log}
+    unsure: dict[tuple[str, str, str, str], Bubble] = {}
+    for bubble in seen.bubbles:
+        if bubble.key in (*UNASKED, *GREETINGS):
+            continue
+        alike = (bubble.place, bubble.thread, bubble.key, bubble.text)
+        before = unsure.pop(alike, None)
+        again = before is not None and bubble.at - before.at < REPEATED
+        if again and outcomes.get(bubble.id) == "sent":
+            yield f"{bubble.key} arrived again in {bubble.place} as {bubble.id}, and was not marked"
+        if not bubble.answered:
+            unsure[alike] = bubble
+
+
 def nothing_is_given_up(seen: Evidence) -> Iterator[str]:
     """What is not sent has an excuse; and only what must not be said twice is in doubt."""
     gone = {place for _, place, _ in seen.in_vain}
@@ -371,10 +392,10 @@ ALL: tuple[Invariant, ...] = (
     one_check_in_a_day, check_ins_as_pressed, streaks_follow_from_facts, messages_add_up,
     referrals_add_up, credited_once, credited_as_invited, one_owner, zones_as_chosen, wishes_kept,
     presence_as_seen, speaker_matches_case, one_open_case, cases_are_numbered,
-    machine_keeps_silent, sent_is_arrived, arrived_is_logged, nothing_is_given_up, at_most_once,
-    greeted_once, questions_are_answered, answers_in_order, sleep_is_not_broken,
-    the_muted_are_left_alone, who_left_is_left_alone, nothing_waits_for_ever, logged_once,
-    communities_stay_apart,
+    machine_keeps_silent, sent_is_arrived, arrived_is_logged, repeats_are_told_apart,
+    nothing_is_given_up, at_most_once, greeted_once, questions_are_answered, answers_in_order,
+    sleep_is_not_broken, the_muted_are_left_alone, who_left_is_left_alone,
+    nothing_waits_for_ever, logged_once, communities_stay_apart,
 )  # fmt: skip
 
 
