@@ -96,12 +96,14 @@ async def _steady(cores: Cores, folder: Path, *, seconds: float, rate: float) ->
     later = [one for one in glances if beginning <= one.at <= seconds]
     grown, level = growth(later), mean(one.memory for one in later)
     what = f"memory, {rate:g} updates/s for {_minutes(seconds)}"
+    told = seconds > BEGINNING
     return [
         Finding(
             f"{what}: growth after {beginning:g} s",
             f"{grown:+.1f} MB of {level:.0f}",
             f"≤ {GROWTH:.0%}",
-            grown <= GROWTH * level,
+            grown <= GROWTH * level if told else None,
+            "" if told else "too short to tell",
         ),
         Finding(f"{what}: peak", f"{max(one.memory for one in later):.0f} MB"),
     ]

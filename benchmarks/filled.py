@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks import ours
-from benchmarks.contenders import CHECK_IN, ROOT, Contender, Place, Start
+from benchmarks.contenders import CHECK_IN, ROOT, Contender, NotMeasured, Place, Start
 from benchmarks.past import COLUMNS, Past, Row, Size
 from benchmarks.postgres import Postgres
 from storage import communities, database, schema
@@ -28,6 +29,7 @@ KEY = b64encode(hashlib.sha256(b"it guards nothing").digest()).decode()
 SMALL = 1_000  # members, of the community that the large ones are compared with
 EACH = 20  # interactions of a member, on average, in a year
 GULP = 2**24  # bytes read at once
+TAKES = 450  # bytes of disk for an interaction, while it is being filled
 
 
 def contenders(members: int, postgres: Postgres | None) -> list[Contender]:
@@ -38,7 +40,7 @@ def contenders(members: int, postgres: Postgres | None) -> list[Contender]:
     shelves: list[Shelf] = [Files()]
     if postgres is not None:
         shelves.append(Tables(postgres))
-    sizes = [Size(count, EACH * count) for count in (SMALL, members)]
+    sizes = [Size(count, EACH * count) for count in sorted({SMALL, members})]
     return [_contender(shelf, size) for shelf in shelves for size in sizes]
 
 
@@ -285,6 +287,11 @@ class Files:
         part = file.with_name(f"part-{file.name}")
         for old in KEPT.glob(f"*{_title(size, of='*')}.sqlite*"):
             old.unlink()
+        room, takes = shutil.disk_usage(KEPT).free, TAKES * size.interactions
+        if room < takes:
+            raise NotMeasured(
+                f"it takes {takes / 1e9:.1f} GB of disk, and {room / 1e9:.1f} are free"
+            )
         yield f"sqlite:///{part}"
         part.rename(file)
 

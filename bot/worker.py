@@ -20,6 +20,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 IN_FLIGHT = 256  # lanes that run at once; the others wait for one of these to be done
+WELL = 60.0  # seconds after which what failed then had been running well
 FULL = 5000  # pieces of work in hand, from which on whoever brings more is kept waiting
 
 
@@ -274,7 +275,9 @@ async def forever(
     pause: sleeps so many real seconds
     """
     seconds = 1.0
+    now = asyncio.get_running_loop().time
     while True:
+        began = now()
         try:
             await work()
             return
@@ -282,5 +285,7 @@ async def forever(
             raise
         except Exception as fault:
             log.error("loop.fault", loop=name, fault=type(fault).__name__, exc_info=True)
+            if now() - began > WELL:
+                seconds = 1.0
             await pause(seconds)
             seconds = min(seconds * 2, 60.0)

@@ -17,6 +17,7 @@ from storage.writer import Change
 router = Router("broadcast")
 
 LONGEST = 3800  # characters, so that a name still fits into one message
+DIGITS = 19  # no number of ours has so many, but anything can be pressed by a program
 SHORT = 40  # characters by which a broadcast is known in a list
 NAME = "{name}"  # in the text: becomes the name of whoever reads it
 
@@ -355,7 +356,8 @@ async def _named(turn: Turn) -> Campaign:
     """The broadcast that the button names, if it is of this community."""
     _in_charge(turn)
     number = turn.rest.partition(":")[0]
-    campaign = await campaigns.by_id(turn.db, int(number) if number.isdecimal() else 0)
+    known = number.isdecimal() and len(number) < DIGITS
+    campaign = await campaigns.by_id(turn.db, int(number) if known else 0)
     if campaign is None or campaign.community != turn.community.id:
         raise Refusal("broadcast.gone")
     return campaign

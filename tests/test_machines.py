@@ -39,8 +39,8 @@ KEY = "A" * 43 + "="
 NEVER = timedelta(days=365)
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 SIZE = settings(
-    max_examples=400 if LONG else 20,
-    stateful_step_count=80 if LONG else 25,
+    max_examples=400 if LONG else 15,
+    stateful_step_count=80 if LONG else 20,
     deadline=None,
     # Not "explain", which traces every line: a whole house is too much of that.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
