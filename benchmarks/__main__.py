@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import platform
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,13 +86,26 @@ def main(words: Sequence[str] | None = None) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # nobody is left running
     try:
-        results = asyncio.run(measured(wanted, extent))
+        with _alone():
+            results = asyncio.run(measured(wanted, extent))
     finally:
         postgres.close()
     show(results, extent)
     if chosen.json:
         chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     return 1 if results.unmeasured else 0
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While no other run of ours takes the cores, or fills the databases that are kept."""
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _tell("waiting for another run to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 async def measured(wanted: Sequence[Contender | Trial], extent: Extent) -> Results:

@@ -33,14 +33,14 @@ TAKES = 450  # bytes of disk for an interaction, while it is being filled
 
 
 def contenders(members: int, postgres: Postgres | None) -> list[Contender]:
-    """Check-ins in a small community, and in one of so many members.
+    """Check-ins in a small community, and in one of so many members; with 0, in neither.
 
     postgres: where to do the same a second time, if there too
     """
     shelves: list[Shelf] = [Files()]
     if postgres is not None:
         shelves.append(Tables(postgres))
-    sizes = [Size(count, EACH * count) for count in sorted({SMALL, members})]
+    sizes = [Size(count, EACH * count) for count in sorted({SMALL, members}) if members]
     return [_contender(shelf, size) for shelf in shelves for size in sizes]
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -237,9 +238,12 @@ def asked(work: Work, since: int = 0) -> str:
 
 
 def kept_on_disk(path: Path, question: str) -> int:
-    """A number out of an SQLite database."""
-    with sqlite3.connect(path) as connection:
-        return int(connection.execute(question).fetchone()[0])
+    """A number out of an SQLite database.  Raises `NotMeasured` if that is broken."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return int(connection.execute(question).fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise NotMeasured(f"{path.name}: {error}") from error
 
 
 def missing(found: int, count: int) -> str:

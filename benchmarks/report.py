@@ -103,9 +103,9 @@ def goals(findings: Sequence[Finding]) -> Iterator[str]:
     """A line for each thing that was found out, beside its goal."""
     if not findings:
         return
-    yield f"{'':58} {'':>22} {'goal':>9}"
+    yield f"{'':66} {'':>22} {'goal':>9}"
     for one in findings:
-        yield f"{one.what:58} {one.found:>22} {one.goal:>9}  {one.verdict}".rstrip()
+        yield f"{one.what:66} {one.found:>22} {one.goal:>9}  {one.verdict}".rstrip()
 
 
 def ratios(rounds: Rounds, members: int, cores: int) -> Iterator[Finding]:
