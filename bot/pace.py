@@ -26,7 +26,8 @@ LATEST_IN_GROUP = 3.0
 MARGIN = 0.005
 FIRST = 20  # answers, before which we do not know how long they take at least
 FORGETTING = 0.001  # seconds a second, as which we come to believe that all take longer now
-FINEST = 0.004  # seconds between two looks: at a thousand a second, four go at a time
+FINEST = 0.01  # seconds between two looks: at a thousand a second, ten go at a time
+SPARE = 0.01  # of a high rate, that stays unused, as no two clocks agree when a second begins
 
 
 class Urgency(IntEnum):
@@ -153,7 +154,7 @@ class Pace:
         rate = limits.overall
         size = 1 + CAUGHT_UP * rate
         self._bucket = Bucket(SHARE * rate, size, 1.0, start)  # no burst to begin with
-        self._window = Window(max(1, int(rate)), 1.0, LATEST)
+        self._window = Window(max(1, int(rate - int(rate * SPARE))), 1.0, LATEST)
         self._least = LATEST  # seconds that an answer takes at the least
         self._answers, self._answered_at = 0, start
         self._before: dict[str, list[float]] = {}
