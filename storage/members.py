@@ -198,7 +198,10 @@ async def ungreeted(
 
 async def has_owner(db: Reader) -> bool:
     """Whether anybody has become the owner of this bot."""
-    return await db.value("SELECT 1 FROM members WHERE role = 'owner' LIMIT 1") is not None
+    found = await db.value(
+        "SELECT 1 FROM members WHERE role = 'owner' AND role <> 'member' LIMIT 1"
+    )
+    return found is not None
 
 
 async def homes(db: Reader, *, community: int, among: str, zone: str) -> list[int]:
@@ -242,7 +245,8 @@ async def in_charge(db: Reader, community: int) -> list[Member]:
     """The community's owners and admins who can be written to, owners first."""
     rows = await db.rows(
         """
-        SELECT id FROM members WHERE community_id = :community AND role IN ('admin', 'owner')
+        SELECT id FROM members
+        WHERE community_id = :community AND role IN ('admin', 'owner') AND role <> 'member'
         ORDER BY role DESC, id
         """,
         community=community,

@@ -15,6 +15,7 @@ from storage.sealing import Seal, Sealed
 from storage.writer import Change, Miss, Outcome, unexpected
 
 STATEMENTS = 500  # that a connection keeps prepared
+CACHE = 65_536  # KiB of pages that a connection keeps, where the file is that large
 # What may be done in a hurry: so many steps of SQLite's machine (a million take some 20 ms, and a
 # full batch of turns needs a tenth of that), counted in strides of this length.
 STRIDE, STRIDES = 25_000, 40
@@ -148,6 +149,7 @@ def connected(path: Path, patience: float) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE}")
     return connection
 
 

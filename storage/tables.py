@@ -67,6 +67,12 @@ def big(index: bool = False, nullable: bool = False, **more: Any) -> Any:
     return Field(default=None, sa_type=sa.BigInteger, index=index, nullable=nullable, **more)
 
 
+def few(name: str, *columns: str, where: str) -> sa.Index:
+    """An index of the few rows for which this holds; a query has to say so too."""
+    only = sa.text(where)
+    return sa.Index(name, *columns, sqlite_where=only, postgresql_where=only)
+
+
 def of_chat(index: bool = False, primary_key: bool = False) -> Any:
     """A column for a chat of the web channel; the row goes when the chat does."""
     return Field(
@@ -157,6 +163,8 @@ class MemberRow(SQLModel, table=True):
     __table_args__ = (
         sa.Index("ix_members_community_id_streak", "community_id", "streak"),
         sa.Index("ix_members_community_id_last_seen_at", "community_id", "last_seen_at"),
+        few("ix_members_zone", "community_id", "zone", where="zone <> ''"),
+        few("ix_members_role", "community_id", "role", where="role <> 'member'"),
         sa.CheckConstraint("role IN ('member', 'staff', 'admin', 'owner')", name="role"),
         sa.CheckConstraint("status IN ('visitor', 'member', 'left')", name="status"),
         personal(forget="delete", export=True, of=("id", "invited_by"), sealed=("name",)),

@@ -65,6 +65,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("pending", schema=None) as batch_op:
         batch_op.add_column(sa.Column("share", sa.Integer(), server_default="0", nullable=False))
+    for name, columns, where in FEW:
+        only = sa.text(where)
+        op.create_index(name, "members", columns, sqlite_where=only, postgresql_where=only)
     op.bulk_insert(
         sa.table("shares", sa.column("share"), sa.column("taken")),
         [{"share": share, "taken": 0} for share in range(SHARES + 1)],
@@ -72,6 +75,10 @@ def upgrade() -> None:
     _shared_out()
 
 
+FEW = (
+    ("ix_members_zone", ["community_id", "zone"], "zone <> ''"),
+    ("ix_members_role", ["community_id", "role"], "role <> 'member'"),
+)
 SHARES = 64  # and one more, for all that is going out
 
 
@@ -85,6 +92,8 @@ def _shared_out() -> None:
 
 
 def downgrade() -> None:
+    for name, _, _ in FEW:
+        op.drop_index(name, table_name="members")
     with op.batch_alter_table("pending", schema=None) as batch_op:
         batch_op.drop_column("share")
 
