@@ -14,6 +14,7 @@ from bot.channels import Said
 from bot.delivery import Delivery
 from bot.parcels import Parcel, campaign_letter
 from bot.worker import Alarm
+from handlers.broadcast import NAME
 from handlers.turn import Event, Kind, World
 from knowledge.texts import clean
 from storage import campaigns, members, pending
@@ -26,7 +27,6 @@ log = structlog.get_logger()
 
 GLANCE = 1.0  # seconds between two looks at what there is to be sent
 PAGE = 500  # letters written down at once; there are never many more that wait to be sent
-NAME = "{name}"  # in a campaign's text: becomes the name of whoever reads it
 
 
 class Broadcasting:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from bot import config
-from bot.config import Config
+from bot.chores import with_database
 from handlers import broadcast as capability
 from handlers import discovered
-from storage import campaigns, communities, database
+from storage import campaigns, communities
 from storage.campaigns import Audience, Campaign
 from storage.communities import Community
 from storage.database import Database
@@ -33,7 +33,7 @@ def broadcast(arguments: Namespace) -> int:
     """Write a message to many members, or show and steer those there are."""
     found = config.read(arguments.config, discovered())
     found.require_key()
-    return asyncio.run(_with(found, _wanted(arguments)))
+    return asyncio.run(with_database(found, _wanted(arguments)))
 
 
 def _wanted(arguments: Namespace) -> Callable[[Database], Awaitable[int]]:
@@ -52,15 +52,6 @@ def _wanted(arguments: Namespace) -> Callable[[Database], Awaitable[int]]:
         audience=_audience(arguments.audience, arguments.language),
         sure=_yes if arguments.yes else _asked,
     )
-
-
-async def _with(found: Config, do: Callable[[Database], Awaitable[int]]) -> int:
-    """Do it with the database open."""
-    opened = await database.opened(found.storage.url, found.seal)
-    try:
-        return await do(opened)
-    finally:
-        await opened.close()
 
 
 async def written(

@@ -83,13 +83,13 @@ def quarantine(file: Path, *, whole: bool, retry: int | None, drop: int | None) 
     found = config.read(file, discovered())
     found.require_key()
     if retry is not None:
-        return asyncio.run(_with(found, partial(_retried, number=retry)))
+        return asyncio.run(with_database(found, partial(_retried, number=retry)))
     if drop is not None:
-        return asyncio.run(_with(found, partial(_dropped, number=drop)))
-    return asyncio.run(_with(found, partial(_shown, whole=whole)))
+        return asyncio.run(with_database(found, partial(_dropped, number=drop)))
+    return asyncio.run(with_database(found, partial(_shown, whole=whole)))
 
 
-async def _with(found: Config, do: Callable[[Database], Awaitable[int]]) -> int:
+async def with_database(found: Config, do: Callable[[Database], Awaitable[int]]) -> int:
     """Do it with the database open."""
     opened = await database.opened(found.storage.url, found.seal)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -19,6 +18,7 @@ from storage.writer import (
     UNKNOWN,
     Change,
     Closed,
+    Job,
     Miss,
     Outcome,
     Unavailable,
@@ -53,14 +53,6 @@ UNIQUE = """
       AND i.indpred IS NULL AND i.indexprs IS NULL
     GROUP BY i.indexrelid
 """
-
-
-@dataclass(eq=False, frozen=True, slots=True)
-class Job:
-    """A turn's changes, and who waits for them."""
-
-    changes: Sequence[Change]
-    done: asyncio.Future[list[Outcome]]
 
 
 class PostgresWriter:
@@ -132,18 +124,18 @@ class PostgresWriter:
                 await self._commit(batch[len(batch) // 2 :])
                 return
             broken = isinstance(error, asyncpg.IntegrityConstraintViolationError)
-            _tell(batch[0], Miss(str(error)) if broken else error)
+            batch[0].tell(Miss(str(error)) if broken else error)
         except Exception as error:
             # A server that is away, or anything else that is no turn's own fault.
             reason = f"{type(error).__name__}: {error}"
             self.health.failed(type(error).__name__)  # the rest may say where the server is
             self._hang_up()
             for job in batch:
-                _tell(job, Unavailable(reason))
+                job.tell(Unavailable(reason))
             return
         else:
             for job, outcome in outcomes.items():
-                _tell(job, outcome)
+                job.tell(outcome)
         self.health.kept()
 
     async def _kept(self, batch: list[Job]) -> dict[Job, list[Outcome]]:
@@ -315,12 +307,3 @@ def touched(tag: str) -> int:
     """
     last = tag.rpartition(" ")[2]
     return int(last) if last.isdigit() else 0
-
-
-def _tell(job: Job, result: list[Outcome] | Exception) -> None:
-    if job.done.done():
-        return  # whoever asked has been cancelled; what was kept is kept
-    if isinstance(result, Exception):
-        job.done.set_exception(result)
-    else:
-        job.done.set_result(result)

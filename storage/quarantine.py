@@ -55,13 +55,13 @@ def released(id: int) -> Change:
 async def held(db: Reader, *, most: int = 50) -> list[Quarantined]:
     """What is set aside, latest first."""
     rows = await db.rows("SELECT * FROM quarantine ORDER BY at DESC, id DESC LIMIT :m", m=most)
-    return [_quarantined(db, row) for row in rows]
+    return [known(db, row) for row in rows]
 
 
 async def by_id(db: Reader, id: int) -> Quarantined | None:
     """What is set aside under this number."""
     row = await db.row("SELECT * FROM quarantine WHERE id = :id", id=id)
-    return None if row is None else _quarantined(db, row)
+    return None if row is None else known(db, row)
 
 
 async def count(db: Reader) -> int:
@@ -70,7 +70,8 @@ async def count(db: Reader) -> int:
     return found
 
 
-def _quarantined(db: Reader, row: Row) -> Quarantined:
+def known(db: Reader, row: Row) -> Quarantined:
+    """What is set aside, from its row."""
     return Quarantined(
         id=row["id"],
         channel=row["channel"],

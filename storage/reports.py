@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage import quarantine
 from storage.database import Database, is_sqlite
 from storage.moments import from_micros, to_micros
 from storage.quarantine import Quarantined
@@ -185,18 +186,8 @@ async def count_set_aside(db: Reader, community: int, *, nobodys: bool) -> int:
 
 
 def _set_aside(db: Reader, row: Row) -> SetAside:
-    held = Quarantined(
-        id=row["id"],
-        channel=row["channel"],
-        key=row["key"],
-        reason=row["reason"],
-        at=from_micros(row["at"]),
-        payload=db.open("quarantine", "payload", row["id"], row["payload"]),
-        attempts=row["attempts"],
-        member=row["member_id"],
-    )
     name = db.open("members", "name", row["member_id"] or 0, row["name"])
-    return SetAside(held, row["community_id"], name)
+    return SetAside(quarantine.known(db, row), row["community_id"], name)
 
 
 # ---------------------------------------------------------------- the machine room

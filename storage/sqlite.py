@@ -8,14 +8,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.health import Health
 from storage.sealing import Seal
 from storage.sqlite_book import Book, Results, connected, outage, too_slow
-from storage.writer import Change, Closed, Outcome, Row, Unavailable
+from storage.writer import Change, Closed, Job, Outcome, Row, Unavailable
 
 # How many turns share one commit at the most: one fsync then serves them all.
 BATCH = 256
@@ -54,14 +53,6 @@ class SQLiteReader:
 
     async def close(self) -> None:
         self._connection.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A turn's changes, and who waits for them."""
-
-    changes: Sequence[Change]
-    done: asyncio.Future[list[Outcome]]
 
 
 class SQLiteWriter:
@@ -155,7 +146,7 @@ class SQLiteWriter:
             self.health.kept()
             results = outcome
         for job, result in zip(batch, results, strict=True):
-            _tell(job, result)
+            job.tell(result)
         # Whoever was told goes on first: what they settle next is of the next batch already.
         self._loop.call_soon(self._go_on)
 
@@ -164,15 +155,6 @@ class SQLiteWriter:
             self._begin()
         else:
             self._idle.set()
-
-
-def _tell(job: Job, result: list[Outcome] | Exception) -> None:
-    if job.done.done():
-        return  # whoever asked has been cancelled; what was kept is kept
-    if isinstance(result, Exception):
-        job.done.set_exception(result)
-    else:
-        job.done.set_result(result)
 
 
 def _reason(error: sqlite3.Error) -> Exception:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -94,6 +96,23 @@ class Writer(Protocol):
 
     async def close(self) -> None:
         """Finish what was given, then stop."""
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Job:
+    """A turn's changes, and who waits for them."""
+
+    changes: Sequence[Change]
+    done: asyncio.Future[list[Outcome]]
+
+    def tell(self, result: list[Outcome] | Exception) -> None:
+        """Answer who waits, if they have not been cancelled; what was kept is kept."""
+        if self.done.done():
+            return
+        if isinstance(result, Exception):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
 
 
 def unexpected(change: Change, outcome: Outcome) -> bool:

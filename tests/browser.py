@@ -18,9 +18,10 @@ from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 QUIET = (  # so that it asks nothing of the network by itself
@@ -150,3 +151,18 @@ def _wants_browser(item: pytest.Item) -> bool:
 
 def _left_out() -> bool:
     return os.environ.get("BOT_TEST_BROWSER") == "skip"
+
+
+# Waits for every movement that has an end.
+STILL = """Promise.allSettled(
+    document.getAnimations()
+        .filter((one) => one.effect.getTiming().iterations !== Infinity)
+        .map((one) => one.finished),
+)"""
+
+
+async def violations(page: Page) -> list[Any]:
+    """What axe-core finds, with the elements it is about, once what is fading in is there."""
+    await page.evaluate(STILL)
+    found = await page.evaluate("axe.run()")
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]

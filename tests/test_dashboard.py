@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from aiohttp import ClientSession, CookieJar
+from aiohttp import ClientSession
 from playwright.async_api import Browser, Page, expect
 
 from bot.channels import Malformed
@@ -30,12 +30,10 @@ from storage.facts import Fact
 from storage.members import Member
 from storage.unhurried import UnhurriedReader, unhurried
 from storage.writer import Change
-from tests.browser import axe_source
+from tests.browser import axe_source, violations
 from tests.community import GROUP, SAMPLE, Community, Resident
-from tests.test_playground import violations
-from tests.village import served, village
+from tests.village import browsing, served, village
 
-OURS = {"Sec-Fetch-Site": "same-origin"}
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PATHS = ("", "/messages", "/aside", "/machine")
 TWO = [
@@ -62,10 +60,6 @@ async def visitor(address: str) -> AsyncIterator[ClientSession]:
     """Somebody's browser, as far as HTTP goes."""
     async with browsing(address) as session:
         yield session
-
-
-def browsing(address: str) -> ClientSession:
-    return ClientSession(address, headers=OURS, cookie_jar=CookieJar(unsafe=True))
 
 
 async def link(admin: Resident) -> str:

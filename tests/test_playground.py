@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, CookieJar, FormData
+from aiohttp import ClientSession, FormData
 from aiohttp import web as http
 from playwright.async_api import Browser, Locator, Page, expect
 
@@ -29,18 +29,9 @@ from bot.web.words import bits
 from handlers.turn import To
 from knowledge.texts import Texts
 from storage import web
-from tests.browser import axe_source
+from tests.browser import axe_source, violations
 from tests.community import NOON
-from tests.village import BASE, DOT, Village, served, village
-
-OURS = {"Sec-Fetch-Site": "same-origin"}
-
-# Waits for every movement that has an end.
-STILL = """Promise.allSettled(
-    document.getAnimations()
-        .filter((one) => one.effect.getTiming().iterations !== Infinity)
-        .map((one) => one.finished),
-)"""
+from tests.village import BASE, DOT, Village, browsing, served, village
 
 
 @pytest.fixture
@@ -64,10 +55,6 @@ async def visitor(address: str) -> AsyncIterator[ClientSession]:
     """Somebody's browser, as far as HTTP goes."""
     async with browsing(address) as session:
         yield session
-
-
-def browsing(address: str) -> ClientSession:
-    return ClientSession(address, headers=OURS, cookie_jar=CookieJar(unsafe=True))
 
 
 # ---------------------------------------------------------------- health
@@ -898,13 +885,6 @@ async def test_nobody_is_shut_out(
     await page.evaluate(axe_source())
     assert await violations(page) == []
     await page.context.close()
-
-
-async def violations(page: Page) -> list[Any]:
-    """What axe-core finds, with the elements it is about, once what is fading in is there."""
-    await page.evaluate(STILL)
-    found = await page.evaluate("axe.run()")
-    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
 
 
 @pytest.mark.browser

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web as http
 
 import handlers
@@ -168,3 +169,12 @@ async def served(pages: http.Application) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def browsing(address: str) -> aiohttp.ClientSession:
+    """A browser, as far as HTTP goes, that keeps cookies and looks at our own pages."""
+    return aiohttp.ClientSession(
+        address,
+        headers={"Sec-Fetch-Site": "same-origin"},
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+    )

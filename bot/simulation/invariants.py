@@ -24,7 +24,6 @@ UNASKED = ("checkin.remind", "referrals.thanks", "referrals.came", "referrals.ca
 MACHINE = (
     "faq.answer", "faq.answer_with_link", "faq.unsure", "faq.unknown", "faq.unknown_alone",
 )  # fmt: skip
-KNOWING = ("faq.answer", "faq.answer_with_link", "faq.unsure")
 GREETINGS = ("welcome.newcomer", "welcome.returning", "welcome.several", "welcome.crowd")
 EXCUSES = (
     "silenced", "no reminders", "too late", "someone else speaks now", "nobody to say it to",
