@@ -150,9 +150,12 @@ class House:
         self.alarm.end()
         seconds = self.config.bot.drain_seconds
         await self.pipeline.lanes.stop(seconds / 2)
+        led = self.delivery.leads
         await self.delivery.rest(seconds / 2)
         with suppress(Unavailable):
             await self.pipeline.let_go()
+            if led:
+                await self.delivery.let_go()
         await self._opened.aclose()
 
     # ---------------------------------------------------------------- driving

@@ -122,7 +122,7 @@ class Company:
     @property
     def leads(self) -> bool:
         """Whether it is ours to say what is to be said, and to look at the clock for everybody."""
-        return LEADING in self._duties and self._duties[LEADING].ours
+        return self._delivery.leads
 
     @property
     def workers(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace as altered
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -171,9 +170,11 @@ class Delivery:
         for work in left:
             self._let_go(work.waiting if isinstance(work, Parcel) else work)
         self.hand.forget_left()
+
+    async def let_go(self) -> None:
+        """We led, and end in good order: nothing that waits may have been said already."""
         if not self.lanes.broke_off:
-            with suppress(Unavailable):
-                await self._database.writer.settle(shares.in_order([shares.OUT]))
+            await self._database.writer.settle(shares.in_order([shares.OUT]))
 
     def _in_doubt(self, waiting: Waiting) -> bool:
         """Whether whoever said things before us may have said this, and ended before noting it.

@@ -47,6 +47,7 @@ ATTEMPTS = 3  # faults before an event is set aside
 FIRST_PAUSE = 2.0  # seconds before a failed event is tried again; doubles each time
 FACTS_A_TURN = 20  # more means that a listener feeds itself
 STRAYED = timedelta(seconds=5)  # an event nobody has in hand for so long is taken up again
+SEARCH = timedelta(seconds=1)  # between two looks for such events
 GIVING = 5.0  # seconds that what has begun may take when its lane is given up
 ELSEWHERE = 4 * FULL  # events that others have yet to deal with, from which on we take in no more
 NOTE_WAITS = timedelta(seconds=2)  # for a join to be told of in the better way
@@ -99,6 +100,7 @@ class Pipeline:
         self._legacy: dict[int, set[int]] = {}  # share → what waited in it when it became ours
         self._elsewhere = 0  # how many events waited for others when we last looked
         self._stamped = datetime.min.replace(tzinfo=UTC)
+        self._searched = datetime.min.replace(tzinfo=UTC)  # when we last looked for what strayed
         self.lanes: Lanes[Waiting] = Lanes(self._finish, activity, alarm)
 
     # ---------------------------------------------------------------- taking in
@@ -167,8 +169,7 @@ class Pipeline:
     async def catch_up(self) -> int:
         """Take up what is written down and was left there, oldest first; how much it was."""
         db, taken = self.database.reader, 0
-        strayed = self._stamp() - STRAYED
-        if not self._behind and not await self._left(before=strayed):
+        if not self._behind and not await self._strayed():
             return 0
         self._behind = True
         while self._behind and not self.lanes.full():
@@ -181,6 +182,14 @@ class Pipeline:
                 taken += self._put([one for one in page if self._new(one)])
             self._behind = self._refused
         return taken
+
+    async def _strayed(self) -> bool:
+        """Whether something has been left too long; looked at now and then, as it is rare."""
+        now = self.world.clock.now()
+        if abs(now - self._searched) < SEARCH:
+            return False
+        self._searched = now
+        return bool(await self._left(before=now - STRAYED))
 
     async def _left(self, *, before: datetime | None = None) -> list[int]:
         """What is written down for us, and not in hand."""
@@ -206,6 +215,8 @@ class Pipeline:
 
     async def _in_order(self, waiting: Waiting) -> None:
         """Once everything is done that waited in a share when it became ours, it is in order."""
+        if not self._legacy:
+            return  # as nearly always
         share = pending.share_of(waiting.lane)
         legacy = self._legacy.get(share)
         if legacy is not None:

@@ -169,7 +169,7 @@ class Lanes(Generic[T]):
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
-        self.broke_off = False  # something that had begun was not let finish
+        self.broke_off = False  # when lanes were last given up, something was not let finish
         self._waiting = 0
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -223,9 +223,10 @@ class Lanes(Generic[T]):
                     left.append(waiting.pop())
                     self._count(-1)
                 ending.add(self._running[lane])
+        self.broke_off = False
         if ending:
             _, late = await asyncio.wait(ending, timeout=within)
-            self.broke_off = self.broke_off or bool(late)
+            self.broke_off = bool(late)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

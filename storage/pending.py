@@ -76,16 +76,17 @@ def seen(channel: str, key: str, *, at: datetime) -> Change:
 
 def put(waiting: Waiting, *, at: datetime) -> Change:
     """The row waits from now on.  One with the same key that already waits stays as it is."""
+    share = share_of(waiting.lane)
     return Change(
         INSERT,
         {
             "id": waiting.id, "kind": waiting.kind, "channel": waiting.channel,
-            "key": waiting.key, "lane": waiting.lane, "share": share_of(waiting.lane),
+            "key": waiting.key, "lane": waiting.lane, "share": share,
             "community": waiting.community, "member": waiting.member, "due": to_micros(waiting.due),
             "at": to_micros(at),
             "payload": Sealed("pending", "payload", waiting.id, waiting.payload),
         },
-        wakes=f"{waiting.kind}:{share_of(waiting.lane)}:{waiting.id}",
+        wakes=f"{waiting.kind}:{share}:{waiting.id}",
     )  # fmt: skip
 
 

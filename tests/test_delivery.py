@@ -288,10 +288,23 @@ async def test_who_ended_in_good_order_left_nothing_in_doubt(
 ) -> None:
     house = town.house
     await house.delivery.rest(1)
+    await house.delivery.let_go()
     await ana.says("one")
     await house.delivery.lead()
     await house.settled()
     assert await outcomes(town) == ["sent"]
+
+
+async def test_who_was_cut_off_says_nothing_of_who_leads_now(
+    town: Community, ana: Resident
+) -> None:
+    """Another leads by then; that this one ended resting must not hide that the other crashed."""
+    house = town.house
+    await house.company.end("leading")
+    await ana.says("one")
+    await house.delivery.lead()
+    await house.settled()
+    assert await outcomes(town) == ["sent: perhaps twice"]
 
 
 async def test_a_press_is_acknowledged(town: Community, ana: Resident) -> None:
